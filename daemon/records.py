@@ -1,0 +1,150 @@
+"""What the cluster agreed on: the shapes of its records, and their keys. Facts only; `daemon.store` keeps them."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+
+class Token(Struct, frozen=True, order=True):
+    """What a claim's holder shows: the incarnation of the store, then the revision of the record at the claim."""
+
+    incarnation: int
+    revision: int
+
+
+class Claim(Struct, frozen=True):
+    """Who changes, or reads, the record that this claim lies in."""
+
+    operation: str
+    machine: str
+    kind: Literal["change", "read"]
+    primitive: str
+    who: str
+    since: str
+
+
+class Port(Struct, frozen=True):
+    name: str
+    number: int
+
+
+class Running(Struct, frozen=True):
+    """One instance as committed: its name with the engine, its address, the operation that made it."""
+
+    id: str
+    machine: str
+    ip: str
+    operation: str
+
+
+class Service(Struct, frozen=True):
+    """A service as committed. `specification` is the manifest's, resolved; `identity` its hash with the digest.
+
+    `address` is its stable virtual address, present if it has ports. A stopped service has no instances up.
+    """
+
+    name: str
+    specification: dict[str, Any]
+    image: str
+    digest: str
+    identity: str
+    address: str | None
+    ports: tuple[Port, ...]
+    routes: tuple[str, ...]
+    instances: tuple[Running, ...]
+
+
+class Volume(Struct, frozen=True):
+    """A volume's name, and the generation it points at: dataset `<root>/<namespace>/<name>/<generation>`."""
+
+    name: str
+    machine: str
+    generation: str
+    epoch: int
+    quota: int | None = None
+    owner: str | None = None
+    mode: str | None = None
+
+
+class Head(Struct, frozen=True):
+    """Everything committed about a namespace: its current deploy point, and what it runs on."""
+
+    namespace: str
+    deploy: int
+    operation: str
+    at: str
+    who: str
+    manifest: str
+    services: dict[str, Service]
+    volumes: dict[str, Volume]
+    last_deploy: int = 0
+    restored: int | None = None
+
+
+class Namespace(Struct, frozen=True):
+    """The value of `namespaces.<ns>`. Without a head it is a tombstone: there is no such namespace now."""
+
+    head: Head | None = None
+    claims: tuple[Claim, ...] = ()
+    settled: str | None = None
+
+
+class Held(Struct, frozen=True):
+    """A snapshot that holds a deploy point's data of one volume, by guid: where it lives is looked up."""
+
+    volume: str
+    snapshot: str
+    guid: str
+
+
+class DeployPoint(Struct, frozen=True):
+    """The value of `deploys.<ns>.<n>`: a point that was replaced, with its data."""
+
+    head: Head
+    data: tuple[Held, ...]
+    replaced_by: str
+    replaced_at: str
+
+
+class Reservation(Struct, frozen=True):
+    """The value of `reserved.<kind>.<what>`; free again when `operation` is empty (records are never deleted)."""
+
+    operation: str
+    namespace: str
+
+
+class Operation(Struct, frozen=True):
+    """The value of `operations.<id>`: what an operation set out to do, and its ending once it has one."""
+
+    id: str
+    primitive: str
+    request: dict[str, Any]
+    plan: dict[str, Any]
+    claims: dict[str, str]
+    tokens: dict[str, Token]
+    machine: str
+    who: str
+    began_at: str
+    version: str
+    ending: str = ""
+    ended_at: str = ""
+
+
+class Cluster(Struct, frozen=True):
+    """The value of `cluster`."""
+
+    name: str
+    cidr: str
+    incarnation: int
+    founded_at: str
+
+
+class Machine(Struct, frozen=True):
+    """The value of `machines.<name>`."""
+
+    id: str
+    name: str
+    subnet: str
+    overlay_ip: str
+    created_at: str
+    version: str

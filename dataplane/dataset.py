@@ -1,0 +1,56 @@
+"""What ZFS holds, as the house sees it: datasets, snapshots and the marks on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MARK = "ployz:"
+"""The prefix of the user properties that are ours; a mark's key is what follows it."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A filesystem or a snapshot (`name` has an `@`), with its own marks only, never inherited ones.
+
+    `origin` is the snapshot that a clone came from. `alone` is the bytes that only it holds (`used` of a
+    snapshot, `usedbydataset` of a filesystem). `path` is where it is mounted in this mount namespace, or None.
+    """
+
+    name: str
+    guid: str
+    origin: str | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)
+    alone: int = 0
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a new filesystem is given besides its name: a quota in bytes, and who owns its root (None: root, 0755)."""
+
+    quota: int | None = None
+    owner: str | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Bytes of the pool: in use, and in all."""
+
+    used: int
+    size: int
+
+
+class ZfsProblem(Exception):
+    """ZFS did not do what it was asked for, or what it says cannot be relied upon."""
+
+
+class NotOurs(ZfsProblem):
+    """The name is taken by something that bears no mark of this operation; it was not touched."""
+
+
+class PoolUnavailable(ZfsProblem):
+    """The pool cannot be reached, is suspended or did not answer in time."""
+
+
+class NoRoom(ZfsProblem):
+    """The pool or a quota is full."""

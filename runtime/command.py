@@ -1,0 +1,152 @@
+"""Run external commands. The only place in the house where a process is started.
+
+Commands are argv lists with a fixed environment and a closed stdin; there are no shells and no pipelines.
+A command started by `run` never outlives the daemon: it is killed with its whole group when its time is up or
+its caller is cancelled, and by the kernel (PR_SET_PDEATHSIG, prctl(2)) when the daemon itself is killed.
+"""
+
+import asyncio
+import os
+import shlex
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/",
+}
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+class CommandError(Exception):
+    """A command did not do what it was started for."""
+
+
+@dataclass
+class CommandFailed(CommandError):
+    """The command ended with an exit code that its caller did not expect."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: str
+    error: str
+
+    def __str__(self) -> str:
+        said = self.error.strip() or self.out.strip() or "it said nothing"
+        return f"`{shlex.join(self.argv)}` exited with {self.code}: {said}"
+
+
+@dataclass
+class CommandTimedOut(CommandError):
+    """The command was still running after `within` seconds and was killed with its group."""
+
+    argv: tuple[str, ...]
+    within: float
+
+    def __str__(self) -> str:
+        return f"`{shlex.join(self.argv)}` did not end within {self.within:g} seconds and was killed"
+
+
+@dataclass
+class CommandMissing(CommandError):
+    """There is no such program on this machine."""
+
+    program: str
+
+    def __str__(self) -> str:
+        return f"the program {self.program} is not installed"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended: its exit code and all it wrote."""
+
+    code: int
+    out: str
+    error: str
+
+
+async def run(*argv: str | Path, input: str = "", within: float = 60.0, may_exit: Sequence[int] = (0,)) -> str:
+    """Return what the command wrote to stdout.
+
+    Raises CommandFailed unless it exits with one of `may_exit`, CommandTimedOut after `within` seconds, and
+    CommandMissing where there is no such program.
+    """
+    return (await finish(*argv, input=input, within=within, may_exit=may_exit)).out
+
+
+async def finish(*argv: str | Path, input: str = "", within: float = 60.0, may_exit: Sequence[int] = (0,)) -> Finished:
+    """Like `run`, for callers to whom the exit code among `may_exit` means something."""
+    command = tuple(os.fspath(word) for word in argv)
+    process = await _start(command)
+    try:
+        async with asyncio.timeout(within):
+            out, error = await process.communicate(input.encode())
+    except TimeoutError:
+        await _end(process)
+        raise CommandTimedOut(command, within) from None
+    except BaseException:
+        await _end(process)
+        raise
+    code = process.returncode or 0
+    told = Finished(code, out.decode(errors="replace"), error.decode(errors="replace"))
+    if code == 127 and f"failed to execute {command[0]}" in told.error:
+        raise CommandMissing(command[0])
+    if code not in may_exit:
+        raise CommandFailed(command, code, told.out, told.error)
+    return told
+
+
+async def detach(
+    *argv: str | Path,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> int:
+    """Start a process that outlives the daemon, in a session of its own, and return its pid.
+
+    What it writes is appended to `log`. Raises CommandMissing where there is no such program.
+    """
+    command = tuple(os.fspath(word) for word in argv)
+    with log.open("ab") as file:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env={**ENVIRONMENT, **(environment or {})},
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        except FileNotFoundError:
+            raise CommandMissing(command[0]) from None
+    return process.pid
+
+
+async def _start(command: tuple[str, ...]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *DIES_WITH_US,
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Take the whole group down and wait until it is gone: a late effect would outlive its undo."""
+    for way in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is None:
+            try:
+                os.killpg(process.pid, way)
+                await asyncio.wait_for(asyncio.shield(process.wait()), timeout=5)
+            except ProcessLookupError:
+                return
+            except TimeoutError:
+                continue

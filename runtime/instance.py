@@ -1,0 +1,110 @@
+"""What an engine runs, as the house sees it: specifications of instances and their states."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A directory of the host, seen inside an instance."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Specification:
+    """An instance to be made: everything chosen beforehand, nothing left to the engine.
+
+    `id` is its name with the engine, unguessable because Docker resolves container names across namespaces.
+    `image` is a digest or an image id. `labels` and the operation that makes it are its marks. `stop_grace` is
+    seconds. `survives` says whether the engine restarts it when it fails (never at boot).
+    """
+
+    id: str
+    image: str
+    ip: str | None
+    labels: Mapping[str, str]
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    workdir: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    search: str | None = None
+    shm: int | None = None
+    stop_grace: float = 10.0
+    survives: bool = True
+
+
+Status = Literal["created", "running", "restarting", "stopped"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An instance as the engine tells it. `image` is what it was made from, `digest` that image's id.
+
+    `since` is RFC 3339 UTC; `last_exit` is None while it has never ended.
+    """
+
+    id: str
+    status: Status
+    labels: Mapping[str, str]
+    ip: str | None
+    image: str
+    digest: str
+    since: str | None = None
+    restarts: int = 0
+    last_exit: int | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command in an instance ended, with what it wrote (both streams, in order)."""
+
+    code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """How to tell that an instance is ready: exactly one of `exec`, `tcp` (a port) and `http` (path, with `port`).
+
+    With none of them it is ready when it still runs a second after its start. Seconds.
+    """
+
+    exec: tuple[str, ...] | None = None
+    tcp: int | None = None
+    http: str | None = None
+    port: int | None = None
+    every: float = 1.0
+    timeout: float = 30.0
+
+
+class EngineProblem(Exception):
+    """The engine did not do what it was asked for, or what it says cannot be relied upon."""
+
+
+class EngineUnavailable(EngineProblem):
+    """The engine cannot be reached, or did not answer in time."""
+
+
+class ImageMissing(EngineProblem):
+    """There is no such image, here or at its registry."""
+
+
+class NameTaken(EngineProblem):
+    """An instance of this name was made by somebody else; it was not touched."""
+
+
+class NotReady(EngineProblem):
+    """The instance ended, or was not ready in time; `said` is the end of its log."""
+
+    def __init__(self, why: str, said: str = "") -> None:
+        super().__init__(why, said)
+        self.why, self.said = why, said
+
+    def __str__(self) -> str:
+        return self.why + (f"; the end of its log:\n{self.said}" if self.said else "")
