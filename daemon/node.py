@@ -122,7 +122,7 @@ class Records(Protocol):
         """All of them."""
 
     async def commit(self, head: Head, token: Token) -> None:
-        """Write the head over the record's revision in `token`, keeping the claims. Raises CommitLost if it moved on."""
+        """Write the head over the revision in `token`, keeping the claims. Raises CommitLost if it moved on."""
 
     async def settle(self, namespace: str, before: Head | None, by: str, token: Token) -> bool:
         """Decide for good whether `by` committed its head. If not, win the record, so that it never can."""
