@@ -124,7 +124,7 @@ class Records(Protocol):
     async def commit(self, head: Head, token: Token) -> None:
         """Write the head over the revision in `token`, keeping the claims. Raises CommitLost if it moved on."""
 
-    async def settle(self, namespace: str, before: Head | None, by: str, token: Token) -> bool:
+    async def settle(self, namespace: str, by: str) -> bool:
         """Decide for good whether `by` committed its head. If not, win the record, so that it never can."""
 
     async def reserve(self, kind: str, what: str, by: str, namespace: str) -> None:

@@ -30,10 +30,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Together:
-    """Steps that don't depend on each other, at most `at_once` of them at a time."""
+    """Steps that don't depend on each other. The engine bounds how many go at a time."""
 
     steps: tuple[Step, ...]
-    at_once: int = 8
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,26 @@ class By(Struct, frozen=True):
     tokens: dict[str, Token] = {}
 
 
+class Told(Protocol):
+    """What a verification may ask of the operation's story."""
+
+    def seconds(self, first: str, last: str) -> float: ...
+
+
 class Primitive(Protocol):
     """A module of daemon.primitives. A plan is a frozen Struct that can be rebuilt from its JSON.
 
-    `claims` maps the names of namespaces to change or read. `steps` is a pure function of the plan: its parts
-    around exactly one Commit, or nothing at all where the world already is as asked.
+    `claims` maps the names of namespaces to change or read. `KIND` is the kind of its result. `steps` is a pure
+    function of the plan: its parts around exactly one Commit, or nothing at all where the world already is as asked.
     """
 
+    KIND: str
     Plan: type[Any]
 
     def claims(self, ask: Any) -> dict[str, Literal["change", "read"]]: ...
     async def plan(self, ask: Any, node: Node, by: By) -> Any: ...
     def steps(self, plan: Any, node: Node) -> Sequence[Part]: ...
-    async def verify(self, plan: Any, node: Node) -> Any: ...
+    async def verify(self, plan: Any, node: Node, told: Told) -> Any: ...
 
 
 class NotSo(Exception):

@@ -1,0 +1,115 @@
+"""The way from one head of a namespace to the next: the plan of every primitive that makes a deploy point.
+
+Nothing here touches the world. `daemon.planning` makes the plan, `daemon.changing` its steps.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from daemon.records import Head, Token, Volume
+from daemon.wire import Action
+from dataplane.dataset import Layout
+from runtime.instance import Check, Specification
+
+
+class Name(Struct, frozen=True):
+    """A name that is unique in the cluster, as it is reserved."""
+
+    kind: Literal["address", "service", "hostname"]
+    what: str
+
+
+class Generation(Struct, frozen=True):
+    """A generation to be made: empty, or from `source` (a snapshot that is there, or that this operation takes)."""
+
+    volume: str
+    dataset: str
+    source: str | None
+    layout: Layout
+    marks: dict[str, str]
+
+
+class Candidate(Struct, frozen=True):
+    """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts."""
+
+    service: str
+    specification: Specification
+    data: dict[str, str]
+    check: Check
+
+
+class Hook(Struct, frozen=True):
+    """A command before the commit: in a one-shot instance, or inside the started candidate `inside`."""
+
+    service: str
+    argv: tuple[str, ...]
+    within: float
+    one_shot: Specification | None = None
+    inside: str | None = None
+
+
+class Level(Struct, frozen=True):
+    """Services whose `after` is satisfied by the levels before."""
+
+    hooks: tuple[Hook, ...]
+    candidates: tuple[Candidate, ...]
+
+
+class Old(Struct, frozen=True):
+    """A committed instance that goes. `ports` are drained before it is stopped, `check` says when it is back.
+
+    One that did not run when the change was planned (`was_up`) is not started again by taking it back.
+    """
+
+    service: str
+    id: str
+    was_up: bool
+    grace: float
+    ports: tuple[int, ...]
+    check: Check
+
+
+class Image(Struct, frozen=True):
+    name: str
+    digest: str
+
+
+class Change(Struct, frozen=True):
+    """A plan. Every name, address and snapshot in it is chosen; the steps are a pure function of it.
+
+    `stops` are instances that are stopped before the snapshots, `goes` those that leave after the commit;
+    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`.
+    """
+
+    operation: str
+    token: Token
+    before: Head | None
+    after: Head
+    actions: dict[str, Action]
+    volume_actions: dict[str, Action]
+    images: tuple[Image, ...]
+    reserves: tuple[Name, ...]
+    releases: tuple[Name, ...]
+    stops: tuple[Old, ...]
+    goes: tuple[Old, ...]
+    snapshot: tuple[str, ...]
+    generations: tuple[Generation, ...]
+    levels: tuple[Level, ...]
+    root: str
+    at: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the world already is as asked."""
+        return self.after == self.before
+
+    @property
+    def moved(self) -> list[Volume]:
+        """The volumes whose names point at a new generation after the commit."""
+        made = {generation.volume for generation in self.generations}
+        return [volume for name, volume in sorted(self.after.volumes.items()) if name in made]
+
+    def dataset(self, volume: Volume) -> str:
+        return f"{self.root}/{self.after.namespace}/{volume.name}/{volume.generation}"

@@ -1,0 +1,190 @@
+"""How every primitive goes. A failure, a cancellation and a crash are one thing: read the story, go back or go on.
+
+Before the commit the way is back, after it forward; if it is not known which, `settle` decides for good.
+"""
+
+import asyncio
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from daemon.journal import Story
+from daemon.node import Node
+from daemon.primitive import Commit, Part, Primitive, Step, Together
+from daemon.problems import code, reason
+from daemon.wire import Stuck, TakenBack
+
+T = TypeVar("T")
+
+PATIENCE = (0.2, 1.0, 4.0)
+"""Seconds between tries of what has to succeed: steps after the commit, undos, and the settling itself."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A step under its position and words, which is how the story knows it."""
+
+    key: str
+    step: Step
+
+
+Group = tuple[Placed, ...]  # steps that go together; a lone step is a group of one
+
+AT_ONCE = 8
+"""How many steps of a group go at a time: enough to hide waiting, too few to swamp two cores."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A primitive's steps, placed: what comes before the commit, the commit, what comes after it."""
+
+    before: tuple[Group, ...]
+    commit: Commit | None
+    after: tuple[Group, ...]
+
+
+class Engine:
+    """Runs and resolves operations on one node."""
+
+    def __init__(self, node: Node, patience: Sequence[float] = PATIENCE) -> None:
+        self.node, self.patience = node, patience
+
+    async def run(self, story: Story, primitive: Primitive, plan: Any) -> Any:
+        """Carry the plan out. Returns what `verify` returns; raises TakenBack or Stuck."""
+        way = placed(primitive.steps(plan, self.node))
+        try:
+            for group in way.before:
+                await self._do(story, group)
+            if way.commit:
+                story.tell("committing", way.commit.says)
+                await way.commit.do()
+                story.tell("committed", way.commit.says)
+        except (Exception, CancelledError) as failure:
+            return await self.resolve(story, primitive, plan, failure)
+        return await self._finish(story, primitive, plan)
+
+    async def resolve(self, story: Story, primitive: Primitive, plan: Any, failure: BaseException | None = None) -> Any:
+        """Bring an operation that was cut short to its ending."""
+        if failure:
+            story.tell("failed", why=reason(failure))
+        why = _first_failure(story)
+        way = placed(primitive.steps(plan, self.node))
+        if await self._committed(story, way):
+            return await self._finish(story, primitive, plan)
+        if problems := await self._take_back(story, way):
+            raise _stuck(story, f"{why}; then, taking it back: {'; '.join(problems)}")
+        story.tell("taken_back", why=why)
+        raise TakenBack(code(failure), _cannot(story), why, f"ployzctl op show {story.operation}")
+
+    async def _committed(self, story: Story, way: Way) -> bool:
+        if not way.commit:
+            return True
+        if story.has("committed"):
+            return True
+        if not story.has("committing"):
+            return False
+        try:
+            committed = await self._insist(way.commit.settle)
+        except Exception as failure:
+            raise _stuck(story, f"it is not known whether it was committed: {reason(failure)}") from failure
+        if committed:
+            story.tell("committed", way.commit.says)
+        return committed
+
+    async def _finish(self, story: Story, primitive: Primitive, plan: Any) -> Any:
+        way = placed(primitive.steps(plan, self.node))
+        try:
+            for group in way.after:
+                await self._do(story, group, insist=True)
+            result = await self._insist(lambda: primitive.verify(plan, self.node, story))
+        except Exception as failure:
+            raise _stuck(story, f"it is committed, but not all that follows is done: {reason(failure)}") from failure
+        story.tell("finished")
+        return result
+
+    async def _do(self, story: Story, group: Group, *, insist: bool = False) -> None:
+        bound = asyncio.Semaphore(AT_ONCE)
+
+        async def one(placed: Placed) -> None:
+            if story.has("done", placed.key):
+                return
+            async with bound:
+                story.tell("doing", placed.key)
+                await (self._insist(placed.step.do) if insist else placed.step.do())
+                story.tell("done", placed.key)
+
+        await together([one(placed) for placed in group])
+
+    async def _take_back(self, story: Story, way: Way) -> list[str]:
+        """Undo every step, newest first, those that put a service back before all others; say what failed.
+
+        Also what left no trace in the story is undone: what bears no mark of ours is not touched.
+        """
+        groups = list(reversed(way.before))
+        restoring = [tuple(p for p in group if p.step.restores) for group in groups]
+        others = [tuple(p for p in group if not p.step.restores) for group in groups]
+        problems: list[str] = []
+        for group in [*restoring, *others]:
+            told = await together([self._undo(story, placed) for placed in group])
+            problems += [said for said in told if said]
+        return problems
+
+    async def _undo(self, story: Story, placed: Placed) -> str:
+        if not placed.step.undo or story.has("undone", placed.key):
+            return ""
+        story.tell("undoing", placed.key)
+        try:
+            await self._insist(placed.step.undo)
+        except Exception as failure:
+            return f"{placed.step.says}: {reason(failure)}"
+        story.tell("undone", placed.key)
+        return ""
+
+    async def _insist(self, effect: Callable[[], Awaitable[T]]) -> T:
+        for pause in self.patience:
+            try:
+                return await effect()
+            except Exception:
+                await asyncio.sleep(pause)
+        return await effect()
+
+
+def placed(parts: Sequence[Part]) -> Way:
+    """The steps under their positions and words."""
+    if not parts:
+        return Way((), None, ())
+    [at] = [position for position, part in enumerate(parts) if isinstance(part, Commit)]
+    commit = parts[at]
+    assert isinstance(commit, Commit)
+    groups = [_group(position, part) for position, part in enumerate(parts)]
+    return Way(tuple(groups[:at]), commit, tuple(groups[at + 1 :]))
+
+
+async def together(efforts: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all of them. When one fails the others are cancelled and waited for, and its failure is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(effort) for effort in efforts]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _group(position: int, part: Part) -> Group:
+    if isinstance(part, Together):
+        return tuple(Placed(f"{position}.{at} {step.says}", step) for at, step in enumerate(part.steps))
+    return (Placed(f"{position} {part.says}", part),) if isinstance(part, Step) else ()
+
+
+def _cannot(story: Story) -> str:
+    return f"cannot {story.heading.primitive} {', '.join(story.heading.claims)}"
+
+
+def _first_failure(story: Story) -> str:
+    return next((event.why for event in story.events if event.kind == "failed"), "it was cut short")
+
+
+def _stuck(story: Story, why: str) -> Stuck:
+    story.tell("stuck", why=why)
+    return Stuck("operation.stuck", _cannot(story), why, f"ployzctl op resume {story.operation}")

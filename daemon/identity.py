@@ -1,0 +1,38 @@
+"""What makes an instance what it is, and how it is known to be ready."""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from daemon.manifest import Service, Volume
+from runtime.instance import Check
+
+ROUTING = frozenset({"after", "routes", "replicas", "hooks", "update", "ready", "ports", "pull", "image"})
+"""Settings that no instance feels: changing them replaces none."""
+
+
+def of(specification: Service, digest: str, volumes: Mapping[str, Volume]) -> str:
+    """A hash of all that an instance feels: its image's digest, its settings, its volumes' layouts.
+
+    The digest, not the image's name: a tag that moved is a change.
+    """
+    settings = {key: value for key, value in msgspec.to_builtins(specification).items() if key not in ROUTING}
+    layouts = {name: volumes[name] for name in specification.volumes if name in volumes}
+    whole = msgspec.json.encode([digest, settings, layouts], order="deterministic")
+    return hashlib.sha256(whole).hexdigest()[:16]
+
+
+def check(specification: Service) -> Check:
+    """The readiness check, with ports by number; `http` without a port means the only, or first, port."""
+    ready, ports = specification.ready, specification.ports
+    if not ready:
+        return Check()
+    return Check(
+        exec=ready.exec,
+        tcp=ports[ready.tcp] if ready.tcp else None,
+        http=ready.http,
+        port=ports.get(ready.port or "", next(iter(ports.values()), None)) if ready.http else None,
+        every=ready.every,
+        timeout=ready.timeout,
+    )

@@ -1,0 +1,91 @@
+"""One service's part of a change: the instances to be made, level by level, and the hooks before them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+
+from daemon import identity, manifest, records
+from daemon.change import Candidate, Hook, Level
+from daemon.primitive import By
+from daemon.records import Head, Running
+from daemon.wire import Action
+from runtime.instance import Specification
+
+HOOK_WITHIN = 3600.0
+"""Seconds that a hook may take: schema migrations of large tables do take long; Ctrl-C ends them earlier."""
+
+
+@dataclass(frozen=True)
+class Next:
+    """A service as it will be: which committed instances are kept, and which are made."""
+
+    name: str
+    specification: manifest.Service
+    digest: str
+    identity: str
+    old: records.Service | None
+    kept: tuple[Running, ...]
+    fresh: tuple[Running, ...]
+    runs_hook: bool
+
+    @property
+    def action(self) -> Action:
+        if not self.old:
+            return "create"
+        return "unchanged" if self.kept == self.old.instances and not self.fresh else "replace"
+
+
+def levels(nexts: list[Next], after: Head, root: str, one_shots: Mapping[str, str], by: By) -> tuple[Level, ...]:
+    """The instances to be made, in the order of `after`."""
+    named = {each.name: each for each in nexts}
+    order = TopologicalSorter({each.name: each.specification.after for each in nexts})
+    order.prepare()
+    found = []
+    while order.is_active():
+        ready = sorted(order.get_ready())
+        order.done(*ready)
+        going = [named[name] for name in ready if named[name].fresh or named[name].runs_hook]
+        if going:
+            hooks = tuple(_hook(each, after, one_shots, by) for each in going if each.runs_hook)
+            found.append(Level(hooks, tuple(c for each in going for c in _candidates(each, after, root))))
+    return tuple(found)
+
+
+def _candidates(each: Next, after: Head, root: str) -> Iterator[Candidate]:
+    data = {
+        target: f"{root}/{after.namespace}/{name}/{after.volumes[name].generation}"
+        for name, target in each.specification.volumes.items()
+    }
+    for instance in each.fresh:
+        specification = _specification(each, instance.id, instance.ip, after.namespace)
+        yield Candidate(each.name, specification, data, identity.check(each.specification))
+
+
+def _hook(each: Next, after: Head, one_shots: Mapping[str, str], by: By) -> Hook:
+    argv = each.specification.hooks.before
+    if each.specification.volumes:
+        return Hook(each.name, argv, HOOK_WITHIN, inside=each.fresh[0].id)
+    id = f"{after.namespace}-{each.name}-hook-{by.operation}"
+    settings = _specification(each, id, one_shots[each.name], after.namespace, command=argv)
+    return Hook(each.name, argv, HOOK_WITHIN, one_shot=settings)
+
+
+def _specification(
+    each: Next, id: str, ip: str, namespace: str, command: tuple[str, ...] | None = None
+) -> Specification:
+    settings = each.specification
+    return Specification(
+        id=id,
+        image=each.digest,
+        ip=ip,
+        labels={"ployz.namespace": namespace, "ployz.service": each.name, "ployz.image": settings.image},
+        command=command or settings.command,
+        entrypoint=settings.entrypoint,
+        env=settings.env,
+        user=settings.user,
+        workdir=settings.workdir,
+        search=f"{namespace}.ployz.internal",
+        shm=settings.shm,
+        stop_grace=settings.stop_grace,
+        survives=settings.restart == "on-failure" and command is None,
+    )

@@ -1,0 +1,136 @@
+"""One operation's story: written down before and after every step, and read back after a crash.
+
+The file is JSON lines: the heading (what was asked, the plan, the claims' tokens), then one event a line, each
+durable before anything that follows from it is done; last, once it is over, the answer. A torn last line is cut.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from daemon.records import Token
+from daemon.wire import Event, EventKind, Failure, Success, encode
+
+
+class Heading(Struct, frozen=True):
+    """The first line. `version` is that of the code that planned; plans of another version are not carried on."""
+
+    operation: str
+    request: dict[str, Any]
+    plan: dict[str, Any]
+    claims: dict[str, str]
+    tokens: dict[str, Token]
+    who: str
+    at: str
+    version: str
+
+    @property
+    def primitive(self) -> str:
+        return str(self.request["type"])
+
+
+class Answer(Struct, frozen=True):
+    """The last line: what whoever asked was told, and whoever asks again with this id is told."""
+
+    answer: Success | None = None
+    failure: Failure | None = None
+
+
+ANSWER = b'{"answer":'
+"""How the encoding of an Answer begins, and no event's."""
+
+Listener = Callable[[Event], None]
+
+
+class Story:
+    """A journal in memory and on disk. Listeners hear each event once it is durable."""
+
+    def __init__(self, file: Path, heading: Heading, lines: list[bytes], now: Callable[[], str]) -> None:
+        self.file, self.heading, self._now = file, heading, now
+        self.operation = heading.operation
+        self.listeners: list[Listener] = []
+        events = [line for line in lines if not line.startswith(ANSWER)]
+        answers = [msgspec.json.decode(line, type=Answer) for line in lines if line.startswith(ANSWER)]
+        self.events = [msgspec.json.decode(line, type=Event) for line in events]
+        self.answer = answers[-1] if answers else None
+
+    @classmethod
+    def begin(cls, folder: Path, heading: Heading, now: Callable[[], str] | None = None) -> "Story":
+        """Write the heading; once this returns, a crash finds the operation."""
+        story = cls(folder / f"{heading.operation}.jsonl", heading, [], now or rfc3339)
+        story._append(encode(heading))
+        _sync_folder(folder)
+        return story
+
+    @classmethod
+    def read(cls, file: Path, now: Callable[[], str] | None = None) -> "Story | None":
+        """The story so far; None if the crash came before its heading was whole: then it did nothing."""
+        text = file.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        if len(whole) < len(text):
+            os.truncate(file, len(whole))
+        lines = whole.splitlines()
+        if not lines:
+            return None
+        return cls(file, msgspec.json.decode(lines[0], type=Heading), lines[1:], now or rfc3339)
+
+    def tell(self, kind: EventKind, step: str = "", why: str = "") -> None:
+        """Write an event down, then let everybody who listens hear it."""
+        event = Event(self.operation, self._now(), kind, step, why)
+        self._append(encode(event))
+        self.events.append(event)
+        for listener in list(self.listeners):
+            listener(event)
+
+    def conclude(self, answer: Success | Failure) -> None:
+        """Write down what is answered."""
+        self.answer = Answer(answer=answer) if isinstance(answer, Success) else Answer(failure=answer)
+        self._append(encode(self.answer))
+
+    def has(self, kind: EventKind, step: str | None = None) -> bool:
+        return any(event.kind == kind and step in (None, event.step) for event in self.events)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do or to take back."""
+        return self.has("finished") or self.has("taken_back")
+
+    def seconds(self, first: str, last: str) -> float:
+        """From when the step of words `first` began to when that of words `last` was done; 0 if either did not."""
+        begun = [event.at for event in self.events if event.kind == "doing" and event.step.endswith(f" {first}")]
+        done = [event.at for event in self.events if event.kind == "done" and event.step.endswith(f" {last}")]
+        if not begun or not done:
+            return 0.0
+        return (datetime.fromisoformat(done[-1]) - datetime.fromisoformat(begun[0])).total_seconds()
+
+    def _append(self, line: bytes) -> None:
+        with self.file.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def stories(folder: Path) -> Iterator[Story]:
+    """All that are kept, oldest first."""
+    for file in sorted(folder.glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns):
+        if story := Story.read(file):
+            yield story
+
+
+def rfc3339() -> str:
+    """The time now, UTC, with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file is only found after a crash if its folder was synced too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

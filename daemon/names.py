@@ -1,0 +1,68 @@
+"""Names that are unique in the cluster: which are free, which a change takes, and which it lets go."""
+
+import ipaddress
+import random
+from collections.abc import Container, Iterable, Iterator, Mapping
+
+from daemon.change import Name
+from daemon.manifest import Manifest
+from daemon.primitive import require
+from daemon.records import Head
+from daemon.wire import Refused
+
+
+def free(network: str, taken: Container[str], seed: str) -> Iterator[str]:
+    """Addresses of the network that are not taken, the first two and the last left out, in an order of `seed`'s own.
+
+    Operations that plan at the same time so choose different ones; should they not, the reservation refuses.
+    """
+    hosts = ipaddress.ip_network(network)
+    order = list(range(2, hosts.num_addresses - 1))
+    random.Random(seed).shuffle(order)
+    for number in order:
+        if (address := str(hosts[number])) not in taken:
+            yield address
+    raise Refused(
+        "address.exhausted", f"cannot find a free address in {network}", "all are taken", "remove services first"
+    )
+
+
+def host(route: str) -> str:
+    """The hostname of a route `host` or `host/path`."""
+    return route.partition("/")[0]
+
+
+def require_own_hostnames(manifest: Manifest, taken: Mapping[str, str]) -> None:
+    """No route may stand on a hostname that another namespace holds."""
+    for service in manifest.services.values():
+        for route in service.routes:
+            holder = taken.get(host(route), manifest.namespace)
+            require(
+                holder == manifest.namespace,
+                "name.taken",
+                f"cannot route {host(route)} to {manifest.namespace}",
+                f"the namespace {holder} has that hostname",
+                "choose another hostname, or remove it there first",
+            )
+
+
+def held(head: Head | None) -> set[Name]:
+    """Every name that a head stands on."""
+    services = head.services.values() if head else ()
+    names = {Name("address", instance.ip) for service in services for instance in service.instances}
+    names |= {Name("service", service.address) for service in services if service.address}
+    return names | {Name("hostname", host(route)) for service in services for route in service.routes}
+
+
+def reserved(before: Head | None, after: Head, one_shots: Iterable[str]) -> tuple[Name, ...]:
+    """What a change takes: what is new in its head, and addresses for its one-shot instances."""
+    return _sorted((held(after) - held(before)) | {Name("address", ip) for ip in one_shots})
+
+
+def released(before: Head | None, after: Head, one_shots: Iterable[str]) -> tuple[Name, ...]:
+    """What a change lets go once it is committed."""
+    return _sorted((held(before) - held(after)) | {Name("address", ip) for ip in one_shots})
+
+
+def _sorted(names: set[Name]) -> tuple[Name, ...]:
+    return tuple(sorted(names, key=lambda name: (name.kind, name.what)))

@@ -1,0 +1,253 @@
+"""Decide the next head of a namespace from what is wanted and what was seen: no touch of the world."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from daemon import identity, records
+from daemon.change import Change, Generation, Image, Old
+from daemon.instances import Next, levels
+from daemon.manifest import Manifest
+from daemon.manifest import Service as ServiceManifest
+from daemon.manifest import Volume as VolumeManifest
+from daemon.names import free, released, require_own_hostnames, reserved
+from daemon.primitive import By
+from daemon.records import Head, Running, Token, Volume
+from daemon.wire import Action
+from dataplane.dataset import Layout
+
+NO_TOKEN = Token(0, 0)
+"""A preview has no claim, and never commits."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the namespace is to be. `digests` are those of the services' images.
+
+    `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
+    to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run.
+    """
+
+    manifest: Manifest
+    text: str
+    digests: Mapping[str, str]
+    volumes: Mapping[str, VolumeManifest]
+    data: Mapping[str, str] = field(default_factory=dict)
+    hooks: bool = True
+    restored: int | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of the world. `up` are the ids of instances that run; `taken` the reserved names of each
+    kind, with the namespace that holds them; `subnet` and `services` the ranges that addresses come from."""
+
+    machine: str
+    root: str
+    subnet: str
+    services: str
+    up: frozenset[str]
+    taken: Mapping[str, Mapping[str, str]]
+
+
+def plan_change(before: Head | None, wanted: Wanted, seen: Seen, by: By) -> Change:
+    """The plan that makes the namespace what is wanted. Raises Refused where it can't be."""
+    require_own_hostnames(wanted.manifest, seen.taken["hostname"])
+    addresses = free(seen.subnet, seen.taken["address"], by.operation)
+    nexts = _nexts(before, wanted, seen, addresses, by)
+    one_shots = {each.name: next(addresses) for each in nexts if each.runs_hook and not each.specification.volumes}
+    after = _head(before, wanted, nexts, seen, by)
+    if before and _same(before, after):
+        after = before
+    generations = tuple(_generations(before, after, wanted, seen.root, by)) if after is not before else ()
+    goes = tuple(_leaving(before, after, seen.up))
+    return Change(
+        operation=by.operation,
+        token=by.tokens.get(after.namespace, NO_TOKEN),
+        before=before,
+        after=after,
+        actions=_actions(before, nexts),
+        volume_actions=_volume_actions(before, after, generations),
+        images=_images(nexts),
+        reserves=reserved(before, after, one_shots.values()),
+        releases=released(before, after, one_shots.values()),
+        stops=tuple(old for old in goes if _stops_first(old.service, before, nexts)),
+        goes=goes,
+        snapshot=_datasets(before, seen.root) if after is not before else (),
+        generations=generations,
+        levels=levels(nexts, after, seen.root, one_shots, by),
+        root=seen.root,
+        at=by.at,
+        warnings=tuple(_warnings(before, wanted, nexts)),
+    )
+
+
+# ------------------------------------------------------------------------------------------------- services
+
+
+def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[str], by: By) -> list[Next]:
+    olds = before.services if before else {}
+    marked = {
+        name: identity.of(specification, wanted.digests[name], wanted.manifest.volumes)
+        for name, specification in wanted.manifest.services.items()
+    }
+    changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}
+    hooked = _hooked(changed, wanted)
+    anew = changed | _rewritten(hooked, wanted)
+    nexts = []
+    for name, specification in wanted.manifest.services.items():
+        up = () if name in anew else tuple(i for i in olds[name].instances if i.id in seen.up)
+        kept = up[: specification.replicas]
+        stem = f"{wanted.manifest.namespace}-{name}"
+        fresh = tuple(
+            Running(f"{stem}-{number + 1}-{by.operation}", seen.machine, next(addresses), by.operation)
+            for number in range(len(kept), specification.replicas)
+        )
+        old, hook = olds.get(name), name in hooked
+        nexts.append(Next(name, specification, wanted.digests[name], marked[name], old, kept, fresh, hook))
+    return nexts
+
+
+def _hooked(changed: set[str], wanted: Wanted) -> set[str]:
+    """The services whose hooks run: those that change, where hooks run at all."""
+    return {name for name in changed if wanted.hooks and wanted.manifest.services[name].hooks.before}
+
+
+def _rewritten(hooked: set[str], wanted: Wanted) -> set[str]:
+    """The services whose data is restored, or rewritten by a hook: they run on new generations."""
+    services = wanted.manifest.services
+    named = {changed for name in hooked for changed in services[name].hooks.changes}
+    return {
+        name
+        for name, specification in services.items()
+        if specification.volumes and (name in named or set(specification.volumes) & set(wanted.data))
+    }
+
+
+def _actions(before: Head | None, nexts: list[Next]) -> dict[str, Action]:
+    actions = {each.name: each.action for each in nexts}
+    gone: dict[str, Action] = {name: "remove" for name in (before.services if before else {}) if name not in actions}
+    return actions | gone
+
+
+def _images(nexts: list[Next]) -> tuple[Image, ...]:
+    wanted = {(each.specification.image, each.digest) for each in nexts if each.fresh}
+    return tuple(Image(name, digest) for name, digest in sorted(wanted))
+
+
+# ----------------------------------------------------------------------------------------------------- head
+
+
+def _head(before: Head | None, wanted: Wanted, nexts: list[Next], seen: Seen, by: By) -> Head:
+    number = (before.last_deploy if before else 0) + 1
+    virtual = free(seen.services, seen.taken["service"], by.operation)
+    return Head(
+        namespace=wanted.manifest.namespace,
+        deploy=number,
+        operation=by.operation,
+        at=by.at,
+        who=by.who,
+        manifest=wanted.text,
+        services={each.name: _service(each, virtual) for each in nexts},
+        volumes=_volumes(before, wanted, nexts, seen.machine, by),
+        last_deploy=number,
+        restored=wanted.restored,
+    )
+
+
+def _service(each: Next, virtual: Iterator[str]) -> records.Service:
+    address = (each.old.address if each.old else None) or next(virtual)
+    return records.Service(
+        name=each.name,
+        specification=msgspec.to_builtins(each.specification),
+        image=each.specification.image,
+        digest=each.digest,
+        identity=each.identity,
+        address=address if each.specification.ports else None,
+        ports=tuple(records.Port(name, number) for name, number in sorted(each.specification.ports.items())),
+        routes=each.specification.routes,
+        instances=each.kept + each.fresh,
+    )
+
+
+def _volumes(before: Head | None, wanted: Wanted, nexts: list[Next], machine: str, by: By) -> dict[str, Volume]:
+    """Every volume of before stays; one moves when its service's instance is made anew, or its data is restored."""
+    volumes = dict(before.volumes) if before else {}
+    moving = {name for each in nexts if each.fresh for name in each.specification.volumes} | set(wanted.data)
+    for name, layout in wanted.volumes.items():
+        old = volumes.get(name)
+        if old is None or name in moving:
+            epoch = old.epoch + 1 if old else 1
+            volumes[name] = Volume(name, machine, by.operation, epoch, layout.quota, layout.owner, layout.mode)
+    return volumes
+
+
+def _same(before: Head, after: Head) -> bool:
+    """Whether they differ in nothing but in who asked, and when."""
+    asked = {"deploy": 0, "last_deploy": 0, "operation": "", "at": "", "who": "", "restored": None}
+    return msgspec.structs.replace(before, **asked) == msgspec.structs.replace(after, **asked)
+
+
+# ----------------------------------------------------------------------------------------------------- data
+
+
+def _generations(before: Head | None, after: Head, wanted: Wanted, root: str, by: By) -> Iterator[Generation]:
+    for name, volume in sorted(after.volumes.items()):
+        if volume.generation != by.operation:
+            continue
+        folder = f"{root}/{after.namespace}/{name}"
+        old = before.volumes.get(name) if before else None
+        present = f"{folder}/{old.generation}@{by.operation}" if old else None
+        marks = {"namespace": after.namespace, "volume": name, "epoch": str(volume.epoch), "state": "candidate"}
+        layout = Layout(volume.quota, volume.owner, volume.mode)
+        yield Generation(name, f"{folder}/{by.operation}", wanted.data.get(name, present), layout, marks)
+
+
+def _volume_actions(before: Head | None, after: Head, generations: tuple[Generation, ...]) -> dict[str, Action]:
+    old = before.volumes if before else {}
+    made = {generation.volume for generation in generations}
+    return {name: "create" if name not in old else "replace" if name in made else "unchanged" for name in after.volumes}
+
+
+def _datasets(before: Head | None, root: str) -> tuple[str, ...]:
+    volumes = sorted(before.volumes.values(), key=lambda volume: volume.name) if before else []
+    return tuple(f"{root}/{before.namespace}/{v.name}/{v.generation}" for v in volumes) if before else ()
+
+
+# ---------------------------------------------------------------------------------------- what leaves
+
+
+def _leaving(before: Head | None, after: Head, up: frozenset[str]) -> Iterator[Old]:
+    stays = {instance.id for service in after.services.values() for instance in service.instances}
+    for service in before.services.values() if before else ():
+        specification = msgspec.convert(service.specification, ServiceManifest)
+        for instance in service.instances:
+            if instance.id not in stays:
+                yield Old(
+                    service=service.name,
+                    id=instance.id,
+                    was_up=instance.id in up,
+                    grace=specification.stop_grace,
+                    ports=tuple(port.number for port in service.ports),
+                    check=identity.check(specification),
+                )
+
+
+def _stops_first(service: str, before: Head | None, nexts: list[Next]) -> bool:
+    """A writer of volumes stops before the snapshots, so that its last acknowledged write is in them."""
+    assert before
+    old = msgspec.convert(before.services[service].specification, ServiceManifest)
+    new = next((each.specification for each in nexts if each.name == service), None)
+    return bool(old.volumes) or (new is not None and new.update == "recreate")
+
+
+def _warnings(before: Head | None, wanted: Wanted, nexts: list[Next]) -> Iterator[str]:
+    for each in nexts:
+        if each.runs_hook and not each.specification.hooks.changes and not each.specification.volumes:
+            yield (
+                f"the hook of {each.name} names no services in `changes`: "
+                "what it does to a running database is not taken back if the deploy fails"
+            )
+    for name in sorted(set(before.volumes if before else ()) - set(wanted.manifest.volumes)):
+        yield f"the manifest no longer names the volume {name}: it stays, with its data"

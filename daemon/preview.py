@@ -1,0 +1,26 @@
+"""A plan, shown: each step's words, where the commit is, and who is down from when on."""
+
+from collections.abc import Iterator, Sequence
+
+from daemon.primitive import Commit, Part, Step, Together
+from daemon.wire import Preview, PreviewStep
+
+
+def preview(primitive: str, parts: Sequence[Part], machine: str) -> Preview:
+    """What a mutation would do. Nothing was claimed, reserved or changed for it."""
+    flat = list(_flat(parts))
+    commit = next((at for at, step in enumerate(flat) if isinstance(step, Commit)), len(flat))
+    return Preview(primitive, [_shown(step, machine) for step in flat], commit)
+
+
+def _flat(parts: Sequence[Part]) -> Iterator[Step | Commit]:
+    for part in parts:
+        if isinstance(part, Together):
+            yield from part.steps
+        else:
+            yield part
+
+
+def _shown(step: Step | Commit, machine: str) -> PreviewStep:
+    down = list(step.downtime) if isinstance(step, Step) else []
+    return PreviewStep(step.says, machine, down=down)

@@ -1,0 +1,67 @@
+"""What a failure is called: the stable code and the sentence for each kind of it that reaches a person."""
+
+import asyncio
+
+from daemon.node import CommitLost, ServingProblem
+from daemon.primitive import NotSo
+from daemon.wire import Problem, Refused
+from dataplane.dataset import NoRoom, NotOurs, PoolUnavailable, ZfsProblem
+from dataplane.entry import Moved, StoreDown
+from runtime.command import CommandError
+from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady
+
+CODES: tuple[tuple[type[BaseException], str], ...] = (
+    (CommitLost, "commit.lost"),
+    (StoreDown, "store.down"),
+    (Moved, "record.moved"),
+    (NotSo, "verify.differs"),
+    (ServingProblem, "serving.failed"),
+    (NoRoom, "pool.full"),
+    (NotOurs, "volume.foreign"),
+    (PoolUnavailable, "pool.down"),
+    (ZfsProblem, "zfs.failed"),
+    (EngineUnavailable, "engine.down"),
+    (ImageMissing, "image.missing"),
+    (NameTaken, "instance.foreign"),
+    (NotReady, "instance.not_ready"),
+    (EngineProblem, "engine.failed"),
+    (CommandError, "command.failed"),
+    (asyncio.CancelledError, "operation.aborted"),
+)
+"""The first that fits counts: kinds before what they are kinds of."""
+
+TRY = {
+    "store.down": "ployzctl status, and look at the store's log on its machine",
+    "engine.down": "start the engine (or ployzd, which starts it), then try again",
+    "pool.down": "zpool status on the machine",
+    "pool.full": "ployzctl status shows what fills the pool",
+    "image.missing": "check the name, or load the image into the machine's engine",
+}
+
+
+def code(failure: BaseException | None) -> str:
+    """The stable code of a failure; `operation.cut` where there is none, because it was a crash."""
+    if isinstance(failure, Problem):
+        return failure.code
+    return next((code for kind, code in CODES if isinstance(failure, kind)), "bug" if failure else "operation.cut")
+
+
+def reason(failure: BaseException) -> str:
+    """The failure as a sentence."""
+    if isinstance(failure, asyncio.CancelledError):
+        return "it was aborted"
+    if isinstance(failure, Problem):
+        return f"{failure.what}: {failure.why}" if failure.why else failure.what
+    return str(failure) or type(failure).__name__
+
+
+def known(failure: BaseException) -> bool:
+    """Whether it is a failure of the world; anything else is a bug of ours."""
+    return isinstance(failure, Problem) or any(isinstance(failure, kind) for kind, _ in CODES)
+
+
+def refused(failure: BaseException, what: str) -> Refused:
+    """A failure of the world before anything was changed."""
+    if isinstance(failure, Refused):
+        return failure
+    return Refused(code(failure), what, reason(failure), TRY.get(code(failure), ""))

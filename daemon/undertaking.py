@@ -1,0 +1,191 @@
+"""One operation under way on this machine: from its claims and its plan to its answer."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daemon import problems
+from daemon.contention import Contention
+from daemon.engine import Engine
+from daemon.journal import Answer, Heading, Listener, Story, rfc3339
+from daemon.primitive import By, Primitive
+from daemon.records import Claim, Operation, Token
+from daemon.store import Store
+from daemon.wire import Event, Failure, How, Mutation, Problem, Refused, Stuck, Success, TakenBack, problem
+from dataplane.entry import StoreDown
+
+VERSION = "0.1.0"
+"""Of the code that plans; in every journal, so that an upgrade knows which plans it can carry on."""
+
+log = logging.getLogger("ployzd")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What every operation of this machine needs. `folder` holds the journals; `primitives` are by request type.
+
+    `now` tells the time, RFC 3339 UTC.
+    """
+
+    folder: Path
+    engine: Engine
+    store: Store
+    primitives: dict[str, Primitive]
+    now: Callable[[], str] = rfc3339
+
+    @property
+    def machine(self) -> str:
+        return self.engine.node.machine
+
+
+@dataclass
+class Undertaking:
+    """It has no story until it has its claims and its plan. `request` is the request as JSON has it."""
+
+    id: str
+    request: dict[str, Any]
+    who: str
+    at: str
+    means: Means
+    story: Story | None = None
+    task: asyncio.Task[Success] | None = None
+    listeners: list[Listener] = field(default_factory=list)
+
+    @property
+    def primitive(self) -> Primitive:
+        return self.means.primitives[self.request["type"]]
+
+    @property
+    def abortable(self) -> bool:
+        """Whether nothing has decided yet which way it goes."""
+        return not self.story or not (self.story.has("committing") or self.story.has("failed"))
+
+    def hear(self, event: Event) -> None:
+        for listener in list(self.listeners):
+            listener(event)
+
+    async def carry_out(self, request: Mutation, how: How, contention: Contention) -> Success:
+        """Claim, plan, write both down, and go. Raises Refused before anything is changed, TakenBack or Stuck after."""
+        wanted = self.primitive.claims(request)
+        claim = Claim(self.id, self.means.machine, "change", self.request["type"], self.who, self.at)
+        try:
+            tokens = await contention.take(wanted, claim, how.wait)
+            await require_expected(self.means.store, list(wanted), how)
+            plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at, tokens))
+            story = self._begin(dict(wanted), tokens, plan)
+        except (Exception, asyncio.CancelledError) as failure:
+            await self._let_go(list(wanted))
+            if not problems.known(failure):
+                raise
+            raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}") from failure
+        return await self._conclude(story, self._run(story, plan))
+
+    async def resume(self, story: Story) -> Success:
+        """Bring what was cut short, or is stuck, to its ending."""
+        self._tie(story)
+        plan = msgspec.convert(story.heading.plan, self.primitive.Plan)
+        return await self._conclude(story, self.means.engine.resolve(story, self.primitive, plan))
+
+    def _begin(self, claims: dict[str, str], tokens: dict[str, Token], plan: Any) -> Story:
+        kept = msgspec.to_builtins(plan)
+        heading = Heading(self.id, self.request, kept, claims, tokens, self.who, self.at, VERSION)
+        story = Story.begin(self.means.folder, heading, self.means.now)
+        self._tie(story)
+        story.tell("planned")
+        return story
+
+    def _tie(self, story: Story) -> None:
+        self.story = story
+        story.listeners.append(self.hear)
+
+    async def _run(self, story: Story, plan: Any) -> Any:
+        """No step runs before the record exists: a claim without a record has done nothing."""
+        try:
+            await self.means.store.begin(record_of(story.heading, self.means.machine))
+        except (StoreDown, Problem) as failure:
+            return await self.means.engine.resolve(story, self.primitive, plan, failure)
+        return await self.means.engine.run(story, self.primitive, plan)
+
+    async def _conclude(self, story: Story, effort: Awaitable[Any]) -> Success:
+        answer: Success | Failure
+        try:
+            result = await effort
+            warnings = list(story.heading.plan.get("warnings", ()))
+            answer = Success(self.primitive.KIND, msgspec.to_builtins(result), self.id, warnings)
+        except TakenBack as ending:
+            answer = Failure(ending.error, self.id)
+        except Stuck as ending:
+            ending.operation = self.id
+            raise
+        story.conclude(answer)
+        await self._end(story)
+        return answered(Answer(answer) if isinstance(answer, Success) else Answer(failure=answer))
+
+    async def _end(self, story: Story) -> None:
+        try:
+            await self.means.store.end(self.id, "done" if story.has("finished") else "taken_back", self.means.now())
+        except (StoreDown, Problem) as failure:
+            log.warning("%s is over, but its record does not say so yet: %s", self.id, failure)
+        await self._let_go(list(story.heading.claims))
+
+    async def _let_go(self, namespaces: list[str]) -> None:
+        """Free the claims. If the store is away, whoever meets them next sees that the operation is over."""
+        for name in namespaces:
+            try:
+                await self.means.store.free(name, self.id)
+            except (StoreDown, Problem) as failure:
+                log.warning("the claim of %s on %s is not freed yet: %s", self.id, name, failure)
+
+
+async def require_expected(store: Store, namespaces: list[str], how: How) -> None:
+    """Refuse if a namespace is not at the deploy that the caller has seen."""
+    for name in namespaces if how.expect is not None else ():
+        head = (await store.namespace(name)).head
+        if (current := head.deploy if head else 0) != how.expect:
+            why = f"deploy {how.expect} was expected, and it is at deploy {current}"
+            raise Refused("namespace.changed", f"cannot change {name}", why, f"ployzctl history {name}")
+
+
+def answered(answer: Answer) -> Success:
+    """What was answered once, again. Raises the problem if it was one."""
+    if answer.answer:
+        return answer.answer
+    assert answer.failure
+    again = problem(answer.failure.error)
+    again.operation = answer.failure.operation
+    raise again
+
+
+def record_of(heading: Heading, machine: str) -> Operation:
+    """The record of an operation that begins: enough for another machine to resolve it."""
+    return Operation(
+        id=heading.operation,
+        primitive=heading.primitive,
+        request=heading.request,
+        plan=heading.plan,
+        claims=heading.claims,
+        tokens=heading.tokens,
+        machine=machine,
+        who=heading.who,
+        began_at=heading.at,
+        version=heading.version,
+    )
+
+
+def heading_of(record: Operation) -> Heading:
+    """The heading of a journal that was lost."""
+    return Heading(
+        record.id,
+        record.request,
+        record.plan,
+        record.claims,
+        record.tokens,
+        record.who,
+        record.began_at,
+        record.version,
+    )

@@ -1,0 +1,166 @@
+"""The order in which things are done and undone, one scenario a line."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.engine import Engine
+from daemon.journal import Heading, Story
+from daemon.node import Node
+from daemon.primitive import Commit, Part, Step, Together, Told
+from daemon.wire import Stuck, TakenBack
+
+NO_NODE: Node = None  # type: ignore[assignment]  # these steps touch nothing
+
+
+@dataclass
+class Scripted:
+    """A primitive whose touches are written down, and fail when they are named in `fails`."""
+
+    fails: str
+    trace: list[str] = field(default_factory=list)
+    KIND = "scripted"
+    Plan = dict
+
+    def touch(self, name: str, answer: Any = None) -> Any:
+        async def effect() -> Any:
+            self.trace.append(name)
+            if name in self.fails.split():
+                raise RuntimeError(f"{name} failed")
+            return answer
+
+        return effect
+
+    def step(self, name: str, *, restores: bool = False) -> Step:
+        return Step(name, do=self.touch(f"{name}:do"), undo=self.touch(f"{name}:undo"), restores=restores)
+
+    def claims(self, ask: Any) -> dict[str, Any]:
+        return {}
+
+    async def plan(self, ask: Any, node: Node, by: Any) -> dict[str, Any]:
+        return {}
+
+    def steps(self, plan: Any, node: Node) -> list[Part]:
+        committed = "commit:lost" in self.fails
+        return [
+            self.step("stop", restores=True),
+            Together((self.step("a"), self.step("b"))),
+            Commit("commit", do=self.touch("commit:do"), settle=self.touch("commit:settle", committed)),
+            Step("flip", do=self.touch("flip:do")),
+        ]
+
+    async def verify(self, plan: Any, node: Node, told: Told) -> Any:
+        return await self.touch("verify", "so")()
+
+
+def story(folder: Path) -> Story:
+    heading = Heading("op-1", {"type": "scripted"}, {}, {}, {}, "me", "now", "0")
+    return Story.begin(folder, heading)
+
+
+ALL = "stop:do a:do b:do commit:do flip:do verify"
+BACK = "stop:undo a:undo b:undo"
+
+
+@pytest.mark.parametrize(
+    ("fails", "ends", "trace"),
+    [
+        ("", "so", ALL),
+        ("stop:do", TakenBack, f"stop:do {BACK}"),
+        ("b:do", TakenBack, f"stop:do a:do b:do {BACK}"),
+        ("b:do a:undo", Stuck, f"stop:do a:do b:do {BACK}"),
+        ("b:do stop:undo", Stuck, f"stop:do a:do b:do {BACK}"),
+        ("commit:do", TakenBack, f"stop:do a:do b:do commit:do commit:settle {BACK}"),
+        ("commit:do commit:lost", "so", "stop:do a:do b:do commit:do commit:settle flip:do verify"),
+        ("commit:do commit:settle", Stuck, "stop:do a:do b:do commit:do commit:settle"),
+        ("flip:do", Stuck, "stop:do a:do b:do commit:do flip:do"),
+        ("verify", Stuck, ALL),
+    ],
+)
+def test_order(tmp_path: Path, fails: str, ends: Any, trace: str) -> None:
+    scripted, told = Scripted(fails), story(tmp_path)
+    running = Engine(NO_NODE, patience=()).run(told, scripted, {})
+    if isinstance(ends, str):
+        assert asyncio.run(running) == ends
+        assert told.over
+    else:
+        with pytest.raises(ends):
+            asyncio.run(running)
+        assert told.over == (ends is TakenBack)
+    assert scripted.trace == trace.split()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "ends", "trace"),
+    [
+        ("b:do a:undo", "", TakenBack, "a:undo"),
+        ("flip:do", "", "so", "flip:do verify"),
+        ("verify", "", "so", "verify"),
+        ("commit:do commit:settle", "", TakenBack, f"commit:settle {BACK}"),
+        ("commit:do commit:settle", "commit:lost", "so", "commit:settle flip:do verify"),
+    ],
+)
+def test_resuming_what_is_stuck_does_only_what_is_left(
+    tmp_path: Path, first: str, then: str, ends: Any, trace: str
+) -> None:
+    told, engine = story(tmp_path), Engine(NO_NODE, patience=())
+    with pytest.raises(Stuck):
+        asyncio.run(engine.run(told, Scripted(first), {}))
+    again = Story.read(told.file)
+    assert again
+    scripted = Scripted(then)
+    if isinstance(ends, str):
+        assert asyncio.run(engine.resolve(again, scripted, {})) == ends
+    else:
+        with pytest.raises(ends):
+            asyncio.run(engine.resolve(again, scripted, {}))
+    assert scripted.trace == trace.split()
+
+
+def test_what_has_to_succeed_is_tried_again(tmp_path: Path) -> None:
+    tries = []
+
+    async def flaky() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise RuntimeError("not yet")
+
+    class Flaky(Scripted):
+        def steps(self, plan: Any, node: Node) -> list[Part]:
+            commit = Commit("commit", do=self.touch("commit"), settle=self.touch("settle"))
+            return [commit, Step("flip", do=flaky)]
+
+    assert asyncio.run(Engine(NO_NODE, patience=(0, 0)).run(story(tmp_path), Flaky(""), {})) == "so"
+    assert len(tries) == 3
+
+
+def test_the_first_failure_is_told_not_those_that_follow(tmp_path: Path) -> None:
+    with pytest.raises(Stuck, match="b:do failed; then, taking it back: a: a:undo failed"):
+        asyncio.run(Engine(NO_NODE, patience=()).run(story(tmp_path), Scripted("b:do a:undo"), {}))
+
+
+def test_a_cancellation_is_a_failure_before_the_commit(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        stopped = asyncio.Event()
+
+        class Waiting(Scripted):
+            def steps(self, plan: Any, node: Node) -> list[Part]:
+                async def wait() -> None:
+                    stopped.set()
+                    await asyncio.Event().wait()
+
+                parts = super().steps(plan, node)
+                return [parts[0], Step("wait", do=wait), *parts[1:]]
+
+        waiting = Waiting("")
+        task = asyncio.create_task(Engine(NO_NODE, patience=()).run(story(tmp_path), waiting, {}))
+        await stopped.wait()
+        task.cancel()
+        with pytest.raises(TakenBack, match="aborted"):
+            await task
+        assert waiting.trace == f"stop:do {BACK}".split()
+
+    asyncio.run(scenario())

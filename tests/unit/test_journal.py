@@ -1,0 +1,58 @@
+"""The story survives a crash at any byte of it."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.journal import Heading, Story
+from daemon.wire import Success
+
+HEADING = Heading("op-1", {"type": "deploy"}, {"x": 1}, {"shop": "change"}, {}, "me", "now", "0")
+
+
+def whole(folder: Path) -> Story:
+    story = Story.begin(folder, HEADING)
+    story.tell("planned")
+    story.tell("doing", "0 stop db")
+    story.tell("done", "0 stop db")
+    story.tell("finished")
+    story.conclude(Success("deployed", {"deploy": 1}, "op-1"))
+    return story
+
+
+def test_what_was_told_is_read_back(tmp_path: Path) -> None:
+    story = whole(tmp_path)
+    again = Story.read(story.file)
+    assert again
+    assert (again.heading, again.events, again.answer) == (HEADING, story.events, story.answer)
+    assert again.over
+    assert again.answer
+
+
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_a_torn_last_line_is_cut_and_the_story_goes_on(tmp_path: Path, cut: int) -> None:
+    story = whole(tmp_path)
+    text = story.file.read_bytes()
+    story.file.write_bytes(text[:-cut])
+    again = Story.read(story.file)
+    assert again
+    assert again.answer is None
+    again.tell("stuck")
+    reread = Story.read(story.file)
+    assert reread
+    assert reread.events[-1].kind == "stuck"
+
+
+def test_without_a_whole_heading_nothing_was_done(tmp_path: Path) -> None:
+    file = tmp_path / "op-1.jsonl"
+    file.write_bytes(b'{"operation": "op-1"')
+    assert Story.read(file) is None
+
+
+def test_seconds_between_two_steps(tmp_path: Path) -> None:
+    times = iter(f"2026-01-01T00:00:0{n}.000Z" for n in range(9))
+    story = Story.begin(tmp_path, HEADING, lambda: next(times))
+    for kind, step in (("doing", "0 stop db"), ("done", "0 stop db"), ("doing", "1 flip"), ("done", "1 flip")):
+        story.tell(kind, step)  # type: ignore[arg-type]
+    assert story.seconds("stop db", "flip") == 3
+    assert story.seconds("stop web", "flip") == 0
