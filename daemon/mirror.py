@@ -1,0 +1,118 @@
+"""A copy of all records, in memory and on disk, kept current by a watch: reading needs no store, and decides nothing."""
+
+import asyncio
+import hashlib
+import os
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from daemon.bucket import Kv, decoded
+from daemon.records import Cluster, DeployPoint, Machine, Namespace, Operation
+from dataplane.entry import Entry, Sight, key, parts
+
+LONGEST = 200
+"""Letters of a key in its file's name; what is longer is cut, and a hash of all of it added."""
+
+T = TypeVar("T")
+
+
+class Mirror:
+    """The records as they were last told. `folder` holds a file for each, written only when the record changes."""
+
+    def __init__(self, folder: Path, kv: Kv) -> None:
+        self._folder, self._kv = folder, kv
+        self._entries: dict[str, Entry] = {}
+        self._stale_since: str | None = _rfc3339(datetime.now(UTC))
+        self._current = asyncio.Event()
+
+    @property
+    def stale_since(self) -> str | None:
+        """Since when changes may be missing (RFC 3339); None while the store tells each one as it happens."""
+        return self._stale_since
+
+    async def current(self) -> None:
+        """Wait until nothing is missing."""
+        await self._current.wait()
+
+    def load(self) -> None:
+        """Read what is on disk; until `follow` is current, it counts as stale from the newest change in it on."""
+        newest = 0.0
+        for file in self._folder.glob("*.record"):
+            where, entry = _read(file)
+            self._entries[where] = entry
+            newest = max(newest, file.stat().st_mtime)
+        if newest:
+            self._stale_since = _rfc3339(datetime.fromtimestamp(newest, UTC))
+
+    async def follow(self) -> None:
+        """Keep the copy current, for ever. A record that the store no longer tells of is kept: none is ever deleted."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        async with aclosing(self._kv.watch()) as told:
+            async for change in told:
+                if isinstance(change, Sight):
+                    self._see(change)
+                elif self._entries.get(change[0]) != change[1]:
+                    self._entries[change[0]] = change[1]
+                    await asyncio.to_thread(_write, self._folder, *change)
+
+    def cluster(self) -> Cluster | None:
+        return self._below(Cluster, "cluster").get(("cluster",))
+
+    def machines(self) -> dict[str, Machine]:
+        return {path[-1]: machine for path, machine in self._below(Machine, "machines").items()}
+
+    def namespaces(self) -> dict[str, Namespace]:
+        return {path[-1]: namespace for path, namespace in self._below(Namespace, "namespaces").items()}
+
+    def points(self, namespace: str) -> list[DeployPoint]:
+        """The namespace's replaced deploy points, oldest first."""
+        return sorted(self._below(DeployPoint, "deploys", namespace).values(), key=lambda point: point.head.deploy)
+
+    def operations(self) -> list[Operation]:
+        """All operations that left a record, oldest first."""
+        return sorted(self._below(Operation, "operations").values(), key=lambda one: (one.began_at, one.id))
+
+    def _below(self, shape: type[T], *path: str) -> dict[tuple[str, ...], T]:
+        prefix = key(*path)
+        return {
+            parts(where): decoded(where, entry.value, shape)
+            for where, entry in self._entries.items()
+            if where == prefix or where.startswith(prefix + ".")
+        }
+
+    def _see(self, sight: Sight) -> None:
+        if sight is Sight.CURRENT:
+            self._stale_since = None
+            self._current.set()
+        elif not self._stale_since:
+            self._stale_since = _rfc3339(datetime.now(UTC))
+            self._current.clear()
+
+
+def _read(file: Path) -> tuple[str, Entry]:
+    about, _, value = file.read_bytes().partition(b"\n")
+    where, _, revision = about.decode().partition(" ")
+    return where, Entry(value, int(revision))
+
+
+def _write(folder: Path, where: str, entry: Entry) -> None:
+    """Replace the record's file at once: a kill or a loss of power leaves the old one or the new one."""
+    file = folder / f"{_file_name(where)}.record"
+    fresh = file.with_suffix(".new")
+    with fresh.open("wb") as out:
+        out.write(f"{where} {entry.revision}\n".encode() + entry.value)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
+
+
+def _file_name(where: str) -> str:
+    if len(where) <= LONGEST:
+        return where
+    return f"{where[:LONGEST]}~{hashlib.sha256(where.encode()).hexdigest()[:16]}"
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

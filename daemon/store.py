@@ -1,0 +1,203 @@
+"""The records of the cluster, each written by compare-and-set: what decides is the write, never a read."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from msgspec import structs
+
+from daemon.bucket import Kv, below, change, read, write
+from daemon.claims import conflicting, with_claim, without
+from daemon.node import CommitLost
+from daemon.records import Claim, Cluster, DeployPoint, Head, Machine, Namespace, Operation, Reservation, Token
+from daemon.wire import Refused
+from dataplane.entry import Moved, StoreDown, key
+
+FREE = Reservation("", "")
+
+T = TypeVar("T")
+
+
+class Store:
+    """All that the cluster agreed on. Implements `daemon.node.Records`, and what the engine needs besides.
+
+    Where the store does not answer, verbs raise Refused `store.down`; but `commit` and `settle` raise StoreDown,
+    because then nobody knows yet whether the write happened. A record that makes no sense: `record.unreadable`.
+    """
+
+    def __init__(self, kv: Kv) -> None:
+        self._kv = kv
+
+    # --------------------------------------------------------------------------------- cluster and machines
+
+    async def found(self, cluster: Cluster, machine: Machine) -> None:
+        """Make the records of the cluster and of this machine where there are none."""
+        await _answered(change(self._kv, key("cluster"), Cluster, lambda now: now or cluster))
+        await _answered(change(self._kv, key("machines", machine.name), Machine, lambda now: now or machine))
+
+    async def incarnation(self) -> int:
+        """How often the store was moved or recovered. Raises Refused `cluster.missing` if none was founded."""
+        return await _answered(self._incarnation())
+
+    async def _incarnation(self) -> int:
+        found, _ = await read(self._kv, key("cluster"), Cluster)
+        if not found:
+            raise Refused("cluster.missing", "cannot use the records", "no cluster was founded on this store")
+        return found.incarnation
+
+    # ------------------------------------------------------------------------------------------ namespaces
+
+    async def namespace(self, name: str) -> Namespace:
+        found, _ = await _answered(read(self._kv, key("namespaces", name), Namespace))
+        return found or Namespace()
+
+    async def namespaces(self) -> dict[str, Namespace]:
+        return await _answered(below(self._kv, Namespace, "namespaces"))
+
+    async def claim(self, namespace: str, claim: Claim) -> Token | Claim:
+        """Put the claim into the record and return its token, or the claim of somebody else that it conflicts with.
+
+        A claim of this operation that is there already is written again, so that the revision is its own. After
+        Refused `store.down` the claim may still arrive: like any claim without an operation it did nothing.
+        """
+        incarnation = await self.incarnation()
+
+        def claimed(now: Namespace | None) -> Namespace | None:
+            now = now or Namespace()
+            if conflicting(now.claims, claim):
+                return None
+            # With a new token the operation could commit again, so that it was settled is no longer enough.
+            settled = now.settled if now.settled != claim.operation else None
+            return structs.replace(now, claims=with_claim(now.claims, claim), settled=settled)
+
+        found, revision = await _answered(
+            change(self._kv, key("namespaces", namespace), Namespace, claimed, always=True)
+        )
+        other = conflicting(found.claims, claim) if found else None
+        return other or Token(incarnation, revision)
+
+    async def free(self, namespace: str, operation: str) -> None:
+        """Take the operation's claim out of the record; without one nothing is written."""
+
+        def freed(now: Namespace | None) -> Namespace | None:
+            return structs.replace(now, claims=without(now.claims, operation)) if now else None
+
+        await _answered(change(self._kv, key("namespaces", namespace), Namespace, freed))
+
+    async def commit(self, head: Head, token: Token) -> None:
+        """Write the head over the revision in `token`, keeping the claims; one that is written already is fine.
+
+        Raises CommitLost if the record moved on, and StoreDown if nobody knows: it must be settled then.
+        """
+        where = key("namespaces", head.namespace)
+        now, revision = await read(self._kv, where, Namespace)
+        if _is_by(now, head.operation):
+            return
+        if await self._incarnation() != token.incarnation or revision > token.revision:
+            raise CommitLost(head.namespace)
+        if revision < token.revision:
+            raise StoreDown("the store answered with what the record was before the claim")
+        try:
+            await write(self._kv, where, Namespace(head, now.claims if now else ()), token.revision)
+        except Moved:
+            now, _ = await read(self._kv, where, Namespace)
+            if not _is_by(now, head.operation):
+                raise CommitLost(head.namespace) from None
+
+    async def settle(self, namespace: str, before: Head | None, by: str, token: Token) -> bool:  # noqa: ARG002
+        """Whether `by` committed. If not, the record is written again as it is, so that its commit can only fail.
+
+        Neither the head before nor the token decides that: who wrote the head that is there does.
+        """
+
+        def settled(now: Namespace | None) -> Namespace | None:
+            return None if _is_by(now, by) else structs.replace(now or Namespace(), settled=by)
+
+        found, _ = await change(self._kv, key("namespaces", namespace), Namespace, settled)
+        return _is_by(found, by)
+
+    # ---------------------------------------------------------------------------------------- reservations
+
+    async def reserve(self, kind: str, what: str, by: str, namespace: str) -> None:
+        def reserved(now: Reservation | None) -> Reservation:
+            if not now or not now.operation:
+                return Reservation(by, namespace)
+            if now.namespace == namespace:
+                return now
+            cannot = f"cannot take the {kind} {what} for {namespace}"
+            raise Refused("name.taken", cannot, f"it belongs to {now.namespace}", "another name")
+
+        await _answered(change(self._kv, key("reserved", kind, what), Reservation, reserved))
+
+    async def release(self, kind: str, what: str, namespace: str, by: str | None = None) -> None:
+        """Free the name if the namespace, and where given the operation `by`, holds it.
+
+        With `by`, a name that is free is written as free once more, so that a reservation of `by` that is
+        still on its way finds the record moved and never arrives.
+        """
+
+        def released(now: Reservation | None) -> Reservation | None:
+            if not now or not now.operation:
+                return FREE if by else None
+            return FREE if now.namespace == namespace and by in (None, now.operation) else None
+
+        await _answered(change(self._kv, key("reserved", kind, what), Reservation, released, always=True))
+
+    async def reservations(self, kind: str) -> dict[str, Reservation]:
+        found = await _answered(below(self._kv, Reservation, "reserved", kind))
+        return {what: record for what, record in found.items() if record.operation}
+
+    # ---------------------------------------------------------------------------------------------- history
+
+    async def point(self, namespace: str, number: int) -> DeployPoint | None:
+        found, _ = await _answered(read(self._kv, key("deploys", namespace, str(number)), DeployPoint))
+        return found
+
+    async def points(self, namespace: str) -> list[DeployPoint]:
+        found = await _answered(below(self._kv, DeployPoint, "deploys", namespace))
+        return sorted(found.values(), key=lambda point: point.head.deploy)
+
+    async def keep_point(self, point: DeployPoint) -> None:
+        where = key("deploys", point.head.namespace, str(point.head.deploy))
+        await _answered(change(self._kv, where, DeployPoint, lambda _: point))
+
+    # ------------------------------------------------------------------------------------------- operations
+
+    async def begin(self, operation: Operation) -> None:
+        """Write down what an operation sets out to do; written already is fine.
+
+        Raises Refused `operation.exists` if there is another one of this id.
+        """
+        where = key("operations", operation.id)
+        there, _ = await _answered(change(self._kv, where, Operation, lambda now: now or operation))
+        if there != operation:
+            cannot = f"cannot begin operation {operation.id}"
+            raise Refused("operation.exists", cannot, "there is another one of this id", "another --op-id")
+
+    async def operation(self, id: str) -> Operation | None:
+        """What an operation set out to do, and how it ended."""
+        found, _ = await _answered(read(self._kv, key("operations", id), Operation))
+        return found
+
+    async def operations(self) -> list[Operation]:
+        """All of them, oldest first."""
+        found = await _answered(below(self._kv, Operation, "operations"))
+        return sorted(found.values(), key=lambda operation: (operation.began_at, operation.id))
+
+    async def end(self, id: str, ending: str, at: str) -> None:
+        """Write down how an operation ended (a later word counts); of one that never began nothing is written."""
+
+        def ended(now: Operation | None) -> Operation | None:
+            return structs.replace(now, ending=ending, ended_at=at) if now and now.ending != ending else None
+
+        await _answered(change(self._kv, key("operations", id), Operation, ended))
+
+
+def _is_by(namespace: Namespace | None, operation: str) -> bool:
+    return namespace is not None and namespace.head is not None and namespace.head.operation == operation
+
+
+async def _answered(asking: Awaitable[T]) -> T:
+    try:
+        return await asking
+    except StoreDown as problem:
+        raise Refused("store.down", "cannot reach the cluster's records", str(problem), "ployzctl status") from problem

@@ -1,0 +1,198 @@
+"""The bus: one connection to NATS, made anew whenever it is lost. The only place that knows the client library.
+
+Each connection is a fresh client. The library's own reconnecting would keep what was written while it was cut
+off and send it later, long after its writer was told that it failed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from dataplane.entry import StoreDown, TooLarge
+
+ANSWER = 3.0
+"""Seconds until a question without an answer is given up."""
+DIAL = 2.0
+"""Seconds until an attempt to connect is given up."""
+RETRY = 0.25
+"""Seconds between attempts."""
+PING = 10
+"""Seconds between the client's own checks of a silent connection; it is closed after two without an answer."""
+
+HEADERS = 1024
+"""Bytes left for headers. The client does not count them; a server closes the connection of whoever is over."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A message of a stream: its sequence there, its place in what this listener is told, how many still wait."""
+
+    subject: str
+    data: bytes
+    sequence: int
+    place: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Nothing new: the last place that was told is `place`."""
+
+    place: int
+
+
+class Gone:
+    """The connection is lost, or what was listened to ended: nothing more will come."""
+
+
+Heard = asyncio.Queue[Told | Beat | Gone]
+
+
+class Bus:
+    """One machine's way to its NATS server."""
+
+    def __init__(self, url: str, *, seed: str, inbox: str) -> None:
+        self._url, self._seed, self._inbox = url, seed, inbox
+        self._client: Client | None = None
+        self._up = asyncio.Event()
+        self._listeners: set[Heard] = set()
+        self._why = "the server does not answer"
+        self._keeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def connect(cls, url: str, *, seed: str, inbox: str, within: float = 5.0) -> "Bus":
+        """Connect as the user of this nkey seed, and stay connected until `close`.
+
+        `inbox` is the prefix of the subjects that answers come to. Without a connection `within` seconds it
+        returns all the same and goes on trying; until then every question raises StoreDown at once.
+        """
+        bus = cls(url, seed=seed, inbox=inbox)
+        bus._keeper = asyncio.create_task(bus._keep_connected(), name="bus")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await bus.connected()
+        return bus
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        if self._keeper:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+        if self._client:
+            await self._client.close()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._up.is_set()
+
+    async def connected(self) -> None:
+        """Wait until there is a connection."""
+        await self._up.wait()
+
+    async def ask(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> bytes:
+        """The answer to a question.
+
+        Raises StoreDown at once, with nothing sent, while there is no connection, and after ANSWER seconds
+        without an answer; TooLarge, with nothing sent, if the payload does not fit into a message.
+        """
+        client = self._connection()
+        if len(payload) + HEADERS > client.max_payload:
+            raise TooLarge(f"{len(payload)} bytes do not fit into one message of {client.max_payload}")
+        complaint = client.last_error
+        try:
+            return (await client.request(subject, payload, timeout=ANSWER, headers=dict(headers or {}) or None)).data
+        except nats.errors.TimeoutError:
+            raise StoreDown(f"no answer within {ANSWER:g} seconds{_new(client, complaint)}") from None
+        except nats.errors.NoRespondersError:
+            raise StoreDown(f"nobody answers on {subject.partition('.')[0]}") from None
+        except (nats.errors.Error, OSError) as problem:
+            raise StoreDown(str(problem) or type(problem).__name__) from problem
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[tuple[str, Heard]]:
+        """A subject of our own, and what comes in on it. Raises StoreDown while there is no connection."""
+        client, heard = self._connection(), Heard()
+
+        async def hear(message: Msg) -> None:
+            heard.put_nowait(_understand(message))
+
+        subject = client.new_inbox()
+        try:
+            subscription = await client.subscribe(subject, cb=hear)
+        except (nats.errors.Error, OSError) as problem:
+            raise StoreDown(str(problem) or type(problem).__name__) from problem
+        self._listeners.add(heard)
+        try:
+            yield subject, heard
+        finally:
+            self._listeners.discard(heard)
+            with suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
+
+    def _connection(self) -> Client:
+        if not self._client or not self._client.is_connected:
+            raise StoreDown(f"not connected to {self._url}: {self._why}")
+        return self._client
+
+    async def _keep_connected(self) -> None:
+        while True:
+            lost = asyncio.Event()
+            try:
+                async with asyncio.timeout(DIAL):
+                    self._client = await self._dial(lost)
+            except (nats.errors.Error, OSError, TimeoutError) as problem:
+                self._why = str(problem) or "it did not answer in time"
+                await asyncio.sleep(RETRY)
+                continue
+            self._up.set()
+            await lost.wait()
+            self._up.clear()
+            self._why = "the connection was lost"
+            for heard in self._listeners:
+                heard.put_nowait(Gone())
+
+    async def _dial(self, lost: asyncio.Event) -> Client:
+        async def closed() -> None:
+            lost.set()
+
+        return await nats.connect(
+            self._url,
+            nkeys_seed_str=self._seed,
+            inbox_prefix=self._inbox,
+            pending_size=0,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=int(DIAL),
+            ping_interval=PING,
+            closed_cb=closed,
+            error_cb=_stay_quiet,
+        )
+
+
+def _new(client: Client, complaint: Exception | None) -> str:
+    """What the server complained of meanwhile: it leaves a forbidden question without an answer."""
+    return f" ({client.last_error})" if client.last_error is not complaint else ""
+
+
+async def _stay_quiet(_: Exception) -> None:
+    """Whoever asked is told; the client keeps the last error."""
+
+
+def _understand(message: Msg) -> Told | Beat | Gone:
+    headers = message.headers or {}
+    status = headers.get("Status")
+    if status == "100":
+        return Beat(int(headers.get("Nats-Last-Consumer", "0")))
+    if status or not message.reply:
+        return Gone()
+    about = message.metadata
+    place, waiting = about.sequence.consumer, about.num_pending
+    return Told(message.subject, message.data, about.sequence.stream, place, waiting or 0)
