@@ -103,11 +103,8 @@ class Store:
             if not _is_by(now, head.operation):
                 raise CommitLost(head.namespace) from None
 
-    async def settle(self, namespace: str, before: Head | None, by: str, token: Token) -> bool:  # noqa: ARG002
-        """Whether `by` committed. If not, the record is written again as it is, so that its commit can only fail.
-
-        Neither the head before nor the token decides that: who wrote the head that is there does.
-        """
+    async def settle(self, namespace: str, by: str) -> bool:
+        """Whether `by` committed. If not, the record is written again as it is, so that its commit can only fail."""
 
         def settled(now: Namespace | None) -> Namespace | None:
             return None if _is_by(now, by) else structs.replace(now or Namespace(), settled=by)
