@@ -298,7 +298,8 @@ async def _confirm_instances(change: Change, node: Node) -> None:
     conditions = {condition.id: condition for condition in await node.instances.all()}
     for service in change.after.services.values():
         for instance in service.instances:
-            confirm(instance.id in conditions, f"the instance {instance.id} is not there")
+            status = conditions[instance.id].status if instance.id in conditions else "not there"
+            confirm(status == "running", f"the instance {instance.id} is {status}")
     for old in change.goes:
         confirm(old.id not in conditions, f"the old instance {old.id} is still there")
 

@@ -36,9 +36,9 @@ class Next:
 
 
 def levels(nexts: list[Next], after: Head, root: str, one_shots: Mapping[str, str], by: By) -> tuple[Level, ...]:
-    """The instances to be made, in the order of `after`."""
+    """The instances to be made, in the order of `after`; a hook comes after the services that it changes."""
     named = {each.name: each for each in nexts}
-    order = TopologicalSorter({each.name: each.specification.after for each in nexts})
+    order = TopologicalSorter({each.name: comes_after(each.specification) - {each.name} for each in nexts})
     order.prepare()
     found = []
     while order.is_active():
@@ -49,6 +49,11 @@ def levels(nexts: list[Next], after: Head, root: str, one_shots: Mapping[str, st
             hooks = tuple(_hook(each, after, one_shots, by) for each in going if each.runs_hook)
             found.append(Level(hooks, tuple(c for each in going for c in _candidates(each, after, root))))
     return tuple(found)
+
+
+def comes_after(specification: manifest.Service) -> set[str]:
+    """The services that have to be ready before this one's hook and instances are started."""
+    return {*specification.after, *specification.hooks.changes}
 
 
 def _candidates(each: Next, after: Head, root: str) -> Iterator[Candidate]:

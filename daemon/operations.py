@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from collections.abc import Coroutine
@@ -16,6 +17,8 @@ from daemon.preview import preview
 from daemon.primitive import By
 from daemon.undertaking import Means, Undertaking, answered, heading_of, require_expected
 from daemon.wire import Event, How, Mutation, OperationRow, Problem, Refused, Stuck, Success
+
+ID = r"[a-z0-9][a-z0-9-]{0,39}"
 
 log = logging.getLogger("ployzd")
 
@@ -32,7 +35,7 @@ class Operations:
         """Carry a request out, or re-attach to it by its id. Raises Problem."""
         if how.preview:
             return await self._preview(request, how, who)
-        id, asked = how.op_id or new_id(), msgspec.to_builtins(request)
+        id, asked = _require_id(how.op_id or new_id()), msgspec.to_builtins(request)
         running, story = self.running.get(id), self.story(id)
         _require_same(id, asked, running.request if running else story.heading.request if story else asked)
         if not running and story and story.answer:
@@ -218,6 +221,14 @@ class Operations:
 def new_id() -> str:
     """An operation's id: when it began, so that ids sort, then what nobody guesses."""
     return f"op-{int(time.time()):08x}{secrets.token_hex(4)}"
+
+
+def _require_id(id: str) -> str:
+    """An id becomes a part of names in ZFS, Docker and the file system."""
+    if not re.fullmatch(ID, id):
+        why = f"{id!r} has other characters than a-z, 0-9 and -, or more than 40 of them"
+        raise Refused("operation.id", "cannot use this operation id", why, "leave --op-id out")
+    return id
 
 
 def _nobody(_event: Event) -> None:

@@ -9,7 +9,6 @@ from daemon import identity, records
 from daemon.change import Change, Generation, Image, Old
 from daemon.instances import Next, levels
 from daemon.manifest import Manifest
-from daemon.manifest import Service as ServiceManifest
 from daemon.manifest import Volume as VolumeManifest
 from daemon.names import free, released, require_own_hostnames, reserved
 from daemon.primitive import By
@@ -160,7 +159,7 @@ def _service(each: Next, virtual: Iterator[str]) -> records.Service:
     address = (each.old.address if each.old else None) or next(virtual)
     return records.Service(
         name=each.name,
-        specification=msgspec.to_builtins(each.specification),
+        specification=each.specification,
         image=each.specification.image,
         digest=each.digest,
         identity=each.identity,
@@ -221,7 +220,7 @@ def _datasets(before: Head | None, root: str) -> tuple[str, ...]:
 def _leaving(before: Head | None, after: Head, up: frozenset[str]) -> Iterator[Old]:
     stays = {instance.id for service in after.services.values() for instance in service.instances}
     for service in before.services.values() if before else ():
-        specification = msgspec.convert(service.specification, ServiceManifest)
+        specification = service.specification
         for instance in service.instances:
             if instance.id not in stays:
                 yield Old(
@@ -237,7 +236,7 @@ def _leaving(before: Head | None, after: Head, up: frozenset[str]) -> Iterator[O
 def _stops_first(service: str, before: Head | None, nexts: list[Next]) -> bool:
     """A writer of volumes stops before the snapshots, so that its last acknowledged write is in them."""
     assert before
-    old = msgspec.convert(before.services[service].specification, ServiceManifest)
+    old = before.services[service].specification
     new = next((each.specification for each in nexts if each.name == service), None)
     return bool(old.volumes) or (new is not None and new.update == "recreate")
 

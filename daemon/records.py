@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from daemon import manifest
+
 
 class Token(Struct, frozen=True, order=True):
     """What a claim's holder shows: the incarnation of the store, then the revision of the record at the claim."""
@@ -38,13 +40,13 @@ class Running(Struct, frozen=True):
 
 
 class Service(Struct, frozen=True):
-    """A service as committed. `specification` is the manifest's, resolved; `identity` its hash with the digest.
+    """A service as committed. `specification` is the manifest's; `identity` a hash of it with the digest.
 
     `address` is its stable virtual address, present if it has ports. A stopped service has no instances up.
     """
 
     name: str
-    specification: dict[str, Any]
+    specification: manifest.Service
     image: str
     digest: str
     identity: str

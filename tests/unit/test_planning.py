@@ -1,0 +1,174 @@
+"""What a change is decided to be: one scenario a test, no world needed."""
+
+import msgspec
+import pytest
+
+from daemon.change import Change, Name
+from daemon.manifest import Hooks, Manifest, Service, Volume
+from daemon.planning import Seen, Wanted, plan_change
+from daemon.primitive import By
+from daemon.records import Head
+from daemon.wire import Refused
+
+DB = Service(image="db:1", volumes={"data": "/data"}, ports={"pg": 5432}, update="recreate")
+WEB = Service(image="web:1", ports={"web": 80}, routes=("shop.example.com",), after=("db",))
+SHOP = Manifest("shop", {"db": DB, "web": WEB}, {"data": Volume(quota=1000)})
+
+
+def change(
+    manifest: Manifest,
+    before: Head | None = None,
+    *,
+    by: str = "op-2",
+    down: set[str] | None = None,
+    taken: dict[str, dict[str, str]] | None = None,
+    data: dict[str, str] | None = None,
+) -> Change:
+    services = before.services.values() if before else ()
+    up = {instance.id for service in services for instance in service.instances} - (down or set())
+    none: dict[str, dict[str, str]] = {"address": {}, "service": {}, "hostname": {}}
+    seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), none | (taken or {}))
+    digests = {name: f"sha256:{service.image}" for name, service in manifest.services.items()}
+    wanted = Wanted(manifest, repr(manifest), digests, manifest.volumes, data or {}, hooks=data is None)
+    return plan_change(before, wanted, seen, By(by, "me", "now"))
+
+
+def deployed(manifest: Manifest = SHOP) -> Head:
+    """A head as it comes back from the store."""
+    return msgspec.json.decode(msgspec.json.encode(change(manifest, by="op-1").after), type=Head)
+
+
+def with_service(name: str, **settings: object) -> Manifest:
+    services = dict(SHOP.services)
+    services[name] = msgspec.structs.replace(services[name], **settings)
+    return msgspec.structs.replace(SHOP, services=services)
+
+
+def test_a_first_deploy_makes_everything_in_the_order_of_after() -> None:
+    plan = change(SHOP)
+    assert plan.actions == {"db": "create", "web": "create"}
+    assert plan.volume_actions == {"data": "create"}
+    assert [[c.service for c in level.candidates] for level in plan.levels] == [["db"], ["web"]]
+    assert plan.stops == plan.goes == plan.snapshot == ()
+    assert [g.source for g in plan.generations] == [None]
+    assert {name.kind for name in plan.reserves} == {"address", "service", "hostname"}
+    assert plan.after.deploy == 1
+
+
+def test_the_same_again_is_nothing() -> None:
+    head = deployed()
+    plan = change(SHOP, head)
+    assert plan.nothing
+    assert plan.after is head
+    assert set(plan.actions.values()) == {"unchanged"}
+
+
+def test_a_new_image_of_a_stateless_service_stops_nothing_first() -> None:
+    plan = change(with_service("web", image="web:2"), deployed())
+    assert plan.actions == {"db": "unchanged", "web": "replace"}
+    assert plan.stops == ()
+    assert [old.service for old in plan.goes] == ["web"]
+    assert plan.generations == ()
+    assert plan.snapshot == ("tank/shop/data/op-1",)
+
+
+def test_a_moved_tag_is_a_change() -> None:
+    head = deployed()
+    wanted = Wanted(SHOP, repr(SHOP), {"db": "sha256:db:1", "web": "sha256:other"}, SHOP.volumes)
+    up = frozenset(i.id for s in head.services.values() for i in s.instances)
+    seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", up, {"address": {}, "service": {}, "hostname": {}})
+    assert plan_change(head, wanted, seen, By("op-2", "me", "now")).actions == {"db": "unchanged", "web": "replace"}
+
+
+def test_a_writer_stops_before_its_snapshot_and_starts_on_the_clone() -> None:
+    plan = change(with_service("db", image="db:2"), deployed())
+    assert [old.service for old in plan.stops] == ["db"]
+    [new] = plan.generations
+    assert (new.dataset, new.source) == ("tank/shop/data/op-2", "tank/shop/data/op-1@op-2")
+    assert plan.after.volumes["data"].epoch == 2
+    [level] = plan.levels
+    assert level.candidates[0].data == {"/data": "tank/shop/data/op-2"}
+
+
+def test_a_hook_gives_what_it_changes_new_generations() -> None:
+    hooked = with_service("web", image="web:2", hooks=Hooks(before=("migrate",), changes=("db",)))
+    plan = change(hooked, deployed())
+    assert plan.actions == {"db": "replace", "web": "replace"}
+    assert [old.service for old in plan.stops] == ["db"]
+    assert [bool(level.hooks) for level in plan.levels] == [False, True]
+    one_shot = plan.levels[1].hooks[0].one_shot
+    assert one_shot
+    assert Name("address", one_shot.ip or "") in plan.reserves
+    assert Name("address", one_shot.ip or "") in plan.releases
+
+
+def test_a_hook_without_changes_warns_that_it_is_not_taken_back() -> None:
+    plan = change(with_service("web", image="web:2", hooks=Hooks(before=("migrate",))), deployed())
+    assert any("not taken back" in warning for warning in plan.warnings)
+
+
+def test_what_does_not_change_a_service_runs_no_hook() -> None:
+    hooked = with_service("web", hooks=Hooks(before=("migrate",), changes=("db",)))
+    plan = change(hooked, deployed())
+    assert not any(level.hooks for level in plan.levels)
+    assert plan.actions == {"db": "unchanged", "web": "unchanged"}
+    assert not plan.nothing
+
+
+def test_a_dead_instance_is_made_anew() -> None:
+    head = deployed()
+    gone = head.services["web"].instances[0].id
+    plan = change(SHOP, head, down={gone})
+    assert plan.actions == {"db": "unchanged", "web": "replace"}
+    assert [(old.id, old.was_up) for old in plan.goes] == [(gone, False)]
+
+
+def test_scaling_keeps_the_instances_that_are_there() -> None:
+    head = deployed()
+    more = change(with_service("web", replicas=3), head)
+    kept = head.services["web"].instances[0]
+    assert more.after.services["web"].instances[0] == kept
+    assert len(more.after.services["web"].instances) == 3
+    assert more.goes == ()
+    fewer = change(SHOP, more.after, by="op-3")
+    assert fewer.after.services["web"].instances == (kept,)
+    assert len(fewer.goes) == 2
+
+
+def test_a_removed_writer_stops_before_the_snapshot_and_its_volume_stays() -> None:
+    without = Manifest("shop", {"web": msgspec.structs.replace(WEB, after=())}, {})
+    plan = change(without, deployed())
+    assert plan.actions == {"web": "unchanged", "db": "remove"}
+    assert [old.service for old in plan.stops] == ["db"]
+    assert plan.after.volumes["data"] == deployed().volumes["data"]
+    assert any("data" in warning for warning in plan.warnings)
+
+
+def test_a_rollback_begins_from_the_points_snapshot_and_runs_no_hook() -> None:
+    hooked = with_service("web", image="web:2", hooks=Hooks(before=("migrate",), changes=("db",)))
+    plan = change(hooked, deployed(), data={"data": "tank/shop/data/op-0@op-0"})
+    assert plan.generations[0].source == "tank/shop/data/op-0@op-0"
+    assert [old.service for old in plan.stops] == ["db"]
+    assert not any(level.hooks for level in plan.levels)
+
+
+def test_addresses_that_are_taken_are_not_chosen() -> None:
+    taken = {"address": {f"10.210.1.{n}": "other" for n in range(2, 253)}}
+    plan = change(SHOP, taken=taken)
+    addresses = {i.ip for s in plan.after.services.values() for i in s.instances}
+    assert addresses == {"10.210.1.253", "10.210.1.254"}
+    with pytest.raises(Refused) as refused:
+        change(with_service("web", replicas=2), taken=taken)
+    assert refused.value.code == "address.exhausted"
+
+
+def test_a_hostname_of_another_namespace_is_refused() -> None:
+    with pytest.raises(Refused) as refused:
+        change(SHOP, taken={"hostname": {"shop.example.com": "other"}})
+    assert refused.value.code == "name.taken"
+
+
+def test_a_plan_is_rebuilt_from_its_journal() -> None:
+    plan = change(with_service("web", image="web:2", hooks=Hooks(before=("m",), changes=("db",))), deployed())
+    kept = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(plan)))
+    assert msgspec.convert(kept, Change) == plan
