@@ -1,11 +1,33 @@
 """The manifest: what a namespace is to be. TOML, or JSON of the same shape; unknown keys are errors."""
 
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, inspect
 
-LARGEST = 256 * 1024
-"""Bytes. A record that holds a manifest has to fit into one message of the store."""
+from daemon import manifest_rules, toml_text
+from daemon.manifest_fields import (
+    LATER,
+    Duration,
+    Image,
+    Interval,
+    Keep,
+    Mode,
+    Name,
+    Owner,
+    Port,
+    Replicas,
+    Size,
+    User,
+    Variable,
+    VolumeName,
+)
+from daemon.manifest_text import LARGEST, WHAT, read
+from daemon.shape import Asides, Fault, Fitting, Unfit
+from daemon.wire import Refused
+
+__all__ = ["LARGEST", "Hooks", "Manifest", "Ready", "Service", "Volume", "parse", "show"]
 
 
 class Ready(Struct, frozen=True, forbid_unknown_fields=True):
@@ -15,8 +37,8 @@ class Ready(Struct, frozen=True, forbid_unknown_fields=True):
     tcp: str | None = None
     http: str | None = None
     port: str | None = None
-    every: float = 1.0
-    timeout: float = 30.0
+    every: Interval = 1.0
+    timeout: Interval = 30.0
 
 
 class Hooks(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,19 +51,19 @@ class Hooks(Struct, frozen=True, forbid_unknown_fields=True):
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
     """One service as its manifest specifies it. Durations in seconds, sizes in bytes."""
 
-    image: str
+    image: Image
     pull: Literal["missing", "always", "never"] = "missing"
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
-    env: dict[str, str] = {}
-    user: str | None = None
+    env: dict[Variable, str] = {}
+    user: User | None = None
     workdir: str | None = None
-    volumes: dict[str, str] = {}
-    ports: dict[str, int] = {}
+    volumes: dict[VolumeName, str] = {}
+    ports: dict[Name, Port] = {}
     ready: Ready | None = None
-    stop_grace: float = 10.0
-    shm: int | None = None
-    replicas: int = 1
+    stop_grace: Duration = 10.0
+    shm: Size | None = None
+    replicas: Replicas = 1
     after: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     update: Literal["blue_green", "recreate"] = "blue_green"
@@ -52,9 +74,9 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
 class Volume(Struct, frozen=True, forbid_unknown_fields=True):
     """One volume: its quota in bytes, who owns its root (`uid:gid`), and that directory's mode (octal)."""
 
-    quota: int | None = None
-    owner: str | None = None
-    mode: str | None = None
+    quota: Size | None = None
+    owner: Owner | None = None
+    mode: Mode | None = None
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +85,93 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     `update` is always `recreate` for a service with volumes; `routes` have their `{namespace}` filled in.
     """
 
-    namespace: str
-    services: dict[str, Service] = {}
-    volumes: dict[str, Volume] = {}
-    keep: int = 10
+    namespace: Name
+    services: dict[Name, Service] = {}
+    volumes: dict[VolumeName, Volume] = {}
+    keep: Keep = 10
+
+
+# fmt: off
+_NOT_YET = (
+    "runtime", "secrets", "branch_secrets", "files", "place", "ulimits", "devices", "cap_add", "read_only", "log",
+    "publish", "resources",
+)
+# fmt: on
+_NO_MOUNTS = Unfit(
+    "unknown_key",
+    "is unknown here: directories of the host cannot be mounted, because they neither branch nor move",
+    "name a volume, and declare it under [volumes]",
+)
+_LATER = Unfit("later", LATER, "leave it out")
+_ASIDES: Asides = {
+    Manifest: {"data": _LATER},
+    Service: {**dict.fromkeys(_NOT_YET, _LATER), **dict.fromkeys(("mounts", "binds"), _NO_MOUNTS)},
+    Hooks: {"on_branch": _LATER},
+}
+_MOST_FAULTS = 20
+
+
+def parse(text: str) -> Manifest:
+    """The manifest that a text says. Raises Refused `manifest.*`: the code is that of the first fault, `why` has all.
+
+    Codes: syntax, too_large, unknown_key, missing, type, value, name, cycle, reference, volume, later.
+    """
+    fitting = Fitting(_ASIDES)
+    tree = fitting.fit(read(text), inspect.type_info(Manifest))
+    _refuse(fitting.faults)
+    manifest: Manifest = msgspec.convert(_complete(tree), Manifest)
+    _refuse(list(manifest_rules.faults(manifest)))
+    return manifest
+
+
+def _refuse(faults: Sequence[Fault]) -> None:
+    if faults:
+        lines = [str(fault) for fault in faults[:_MOST_FAULTS]]
+        more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
+        raise Refused(f"manifest.{faults[0].code}", WHAT, "\n".join(lines + more), faults[0].hint)
+
+
+def _complete(tree: dict[str, Any]) -> dict[str, Any]:
+    """With what depends on other fields: the way to update, and the routes of this namespace."""
+    for service in tree.get("services", {}).values():
+        service.setdefault("update", _default_update(service.get("volumes")))
+        service["routes"] = tuple(
+            route.replace("{namespace}", tree["namespace"]).rstrip("/") for route in service.get("routes", ())
+        )
+    return tree
+
+
+def _default_update(volumes: object) -> str:
+    return "recreate" if volumes else "blue_green"
+
+
+def show(manifest: Manifest) -> str:
+    """The manifest as TOML, without what is the default: `parse` reads exactly it again."""
+    return toml_text.write(dict(_shown(manifest, inspect.type_info(Manifest))))
+
+
+def _shown(value: Struct, kind: inspect.Type) -> Iterator[tuple[str, Any]]:
+    assert isinstance(kind, inspect.StructType)
+    for field in kind.fields:
+        held, default = getattr(value, field.name), _default(value, field)
+        if held != default:
+            yield field.encode_name, _written(held, field.type)
+
+
+def _default(value: Struct, field: inspect.Field) -> object:
+    if isinstance(value, Service) and field.name == "update":
+        return _default_update(value.volumes)
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _written(value: Any, kind: inspect.Type) -> Any:
+    match kind:
+        case inspect.Metadata(extra={"write": write}):
+            return write(value)
+        case inspect.UnionType(types=types):
+            return _written(value, next(one for one in types if not isinstance(one, inspect.NoneType)))
+        case inspect.DictType(value_type=inner):
+            return {key: _written(one, inner) for key, one in value.items()}
+        case inspect.StructType():
+            return dict(_shown(value, kind))
+    return value

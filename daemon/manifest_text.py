@@ -1,0 +1,56 @@
+"""The text of a manifest: TOML or JSON, told apart by what it holds, as a tree of plain data."""
+
+import json
+import tomllib
+from typing import Any, NoReturn
+
+from daemon.wire import Refused
+
+LARGEST = 256 * 1024
+"""Bytes. A record that holds a manifest has to fit into one message of the store."""
+WHAT = "cannot use this manifest"
+
+
+def read(text: str) -> dict[str, Any]:
+    """The tree. Raises Refused `manifest.too_large`, and `manifest.syntax` with the line of the mistake."""
+    _measure(text)
+    kind, reads = ("JSON", _json) if text.lstrip().startswith("{") else ("TOML", tomllib.loads)
+    try:
+        return reads(text)
+    except RecursionError:
+        _refuse("it is nested too deeply")
+    except ValueError as wrong:
+        _refuse(f"it is not {kind}: {wrong}")
+
+
+def _measure(text: str) -> None:
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError as wrong:
+        _refuse(f"line {text.count(chr(10), 0, wrong.start) + 1} holds what is not UTF-8")
+    if length > LARGEST:
+        why = f"it has {length} bytes, and {LARGEST} ({LARGEST // 1024} KiB) are the most that fit into one record"
+        raise Refused("manifest.too_large", WHAT, why, "build large files into an image")
+
+
+def _json(text: str) -> dict[str, Any]:
+    tree = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    assert isinstance(tree, dict)  # it begins with a brace
+    return tree
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in tree:
+            raise ValueError(f"the key {json.dumps(key)} is there twice in one object")
+        tree[key] = value
+    return tree
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _refuse(why: str) -> NoReturn:
+    raise Refused("manifest.syntax", WHAT, why)
