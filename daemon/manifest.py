@@ -90,6 +90,14 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     volumes: dict[VolumeName, Volume] = {}
     keep: Keep = 10
 
+    @property
+    def order(self) -> dict[str, set[str]]:
+        """For each service those that are ready before it starts: its `after`, and what its hooks change."""
+        return {
+            name: {*service.after, *(changed for changed in service.hooks.changes if changed != name)}
+            for name, service in self.services.items()
+        }
+
 
 # fmt: off
 _NOT_YET = (

@@ -149,7 +149,7 @@ def _shared_routes(manifest: Manifest) -> Iterator[Fault]:
 
 def _cycles(manifest: Manifest) -> Iterator[Fault]:
     try:
-        TopologicalSorter({name: service.after for name, service in manifest.services.items()}).prepare()
+        TopologicalSorter(manifest.order).prepare()
     except CycleError as found:
         cycle = list(reversed(found.args[1]))
         yield _fault("cycle", cycle[0], "after", f"goes round in a cycle: {' after '.join(cycle)}")

@@ -49,7 +49,7 @@ def test_a_first_deploy_makes_everything_in_the_order_of_after() -> None:
     assert plan.actions == {"db": "create", "web": "create"}
     assert plan.volume_actions == {"data": "create"}
     assert [[c.service for c in level.candidates] for level in plan.levels] == [["db"], ["web"]]
-    assert plan.stops == plan.goes == plan.snapshot == ()
+    assert not (plan.stops or plan.goes or plan.snapshot)
     assert [g.source for g in plan.generations] == [None]
     assert {name.kind for name in plan.reserves} == {"address", "service", "hostname"}
     assert plan.after.deploy == 1

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from daemon import identity, manifest, records
+from daemon import manifest, records
 from daemon.change import Candidate, Hook, Level
-from daemon.primitive import By
+from daemon.planning import identity
 from daemon.records import Head, Running
 from daemon.wire import Action
 from runtime.instance import Specification
@@ -35,25 +35,22 @@ class Next:
         return "unchanged" if self.kept == self.old.instances and not self.fresh else "replace"
 
 
-def levels(nexts: list[Next], after: Head, root: str, one_shots: Mapping[str, str], by: By) -> tuple[Level, ...]:
-    """The instances to be made, in the order of `after`; a hook comes after the services that it changes."""
+def levels(
+    order: Mapping[str, set[str]], nexts: list[Next], after: Head, one_shots: Mapping[str, str], root: str
+) -> tuple[Level, ...]:
+    """The instances to be made, level by level of `order` (Manifest.order)."""
     named = {each.name: each for each in nexts}
-    order = TopologicalSorter({each.name: comes_after(each.specification) - {each.name} for each in nexts})
-    order.prepare()
+    sorter = TopologicalSorter(order)
+    sorter.prepare()
     found = []
-    while order.is_active():
-        ready = sorted(order.get_ready())
-        order.done(*ready)
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        sorter.done(*ready)
         going = [named[name] for name in ready if named[name].fresh or named[name].runs_hook]
         if going:
-            hooks = tuple(_hook(each, after, one_shots, by) for each in going if each.runs_hook)
+            hooks = tuple(_hook(each, after, one_shots) for each in going if each.runs_hook)
             found.append(Level(hooks, tuple(c for each in going for c in _candidates(each, after, root))))
     return tuple(found)
-
-
-def comes_after(specification: manifest.Service) -> set[str]:
-    """The services that have to be ready before this one's hook and instances are started."""
-    return {*specification.after, *specification.hooks.changes}
 
 
 def _candidates(each: Next, after: Head, root: str) -> Iterator[Candidate]:
@@ -66,11 +63,11 @@ def _candidates(each: Next, after: Head, root: str) -> Iterator[Candidate]:
         yield Candidate(each.name, specification, data, identity.check(each.specification))
 
 
-def _hook(each: Next, after: Head, one_shots: Mapping[str, str], by: By) -> Hook:
+def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
     argv = each.specification.hooks.before
     if each.specification.volumes:
         return Hook(each.name, argv, HOOK_WITHIN, inside=each.fresh[0].id)
-    id = f"{after.namespace}-{each.name}-hook-{by.operation}"
+    id = f"{after.namespace}-{each.name}-hook-{after.operation}"
     settings = _specification(each, id, one_shots[each.name], after.namespace, command=argv)
     return Hook(each.name, argv, HOOK_WITHIN, one_shot=settings)
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from daemon import identity, records
+from daemon import records
 from daemon.change import Change, Generation, Image, Old
-from daemon.instances import Next, levels
 from daemon.manifest import Manifest
 from daemon.manifest import Volume as VolumeManifest
-from daemon.names import free, released, require_own_hostnames, reserved
+from daemon.planning import identity
+from daemon.planning.instances import Next, levels
+from daemon.planning.names import free, released, require_own_hostnames, reserved
 from daemon.primitive import By
 from daemon.records import Head, Running, Token, Volume
 from daemon.wire import Action
@@ -75,7 +76,7 @@ def plan_change(before: Head | None, wanted: Wanted, seen: Seen, by: By) -> Chan
         goes=goes,
         snapshot=_datasets(before, seen.root) if after is not before else (),
         generations=generations,
-        levels=levels(nexts, after, seen.root, one_shots, by),
+        levels=levels(wanted.manifest.order, nexts, after, one_shots, seen.root),
         root=seen.root,
         at=by.at,
         warnings=tuple(_warnings(before, wanted, nexts)),

@@ -1,0 +1,51 @@
+"""The steps of a change: names, writers, snapshots, clones, candidates; the commit; the flip, and what leaves."""
+
+from daemon.change import Change, Level
+from daemon.changing import data, instances, names, serving
+from daemon.changing.outcome import verify as verify
+from daemon.node import Node
+from daemon.primitive import Commit, Part, Step, Together
+
+
+def steps(change: Change, node: Node) -> list[Part]:
+    """A pure function of the plan."""
+    if change.nothing:
+        return []
+    stopping = [instances.stop(old, node) for old in change.stops]
+    return [
+        *_group([instances.fetch(image.name, image.digest, node) for image in change.images]),
+        *_some(change.reserves, names.reserve(change, node)),
+        serving.see_candidates(change, node),
+        *_group(stopping),
+        *_some(change.snapshot, data.snapshot(change, node)),
+        *_group([data.generation(change, generation, node) for generation in change.generations]),
+        *(part for level in change.levels for part in _level(change, level, node)),
+        serving.check(change, node),
+        Commit(
+            f"commit deploy {change.after.deploy} of {change.after.namespace}",
+            do=lambda: node.records.commit(change.after, change.token),
+            settle=lambda: node.records.settle(change.after.namespace, change.operation),
+        ),
+        *_group([data.own(generation, node) for generation in change.generations]),
+        serving.flip(change, node),
+        *_group([instances.leave(old, node) for old in change.goes]),
+        *_group([instances.forget(hook, node) for level in change.levels for hook in level.hooks if hook.one_shot]),
+        *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
+        *_some(change.before, data.keep_point(change, node)),
+        *_some(change.releases, names.release(change, node)),
+    ]
+
+
+def _level(change: Change, level: Level, node: Node) -> list[Part]:
+    first = [instances.run_one_shot(change, hook, node) for hook in level.hooks if hook.one_shot]
+    starts = [instances.start(change, candidate, node) for candidate in level.candidates]
+    inside = [instances.run_inside(hook, node) for hook in level.hooks if hook.inside]
+    return [*_group(first), *_group(starts), *_group(inside)]
+
+
+def _group(members: list[Step]) -> list[Part]:
+    return [Together(tuple(members))] if len(members) > 1 else list(members)
+
+
+def _some(there: object, step: Step) -> list[Part]:
+    return [step] if there else []

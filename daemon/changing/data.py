@@ -1,0 +1,75 @@
+"""A change's data: snapshots, new generations, and what becomes of those before."""
+
+from functools import partial
+
+from daemon import lineage
+from daemon.change import Change, Generation
+from daemon.node import Node
+from daemon.primitive import Step, confirm
+from daemon.records import DeployPoint, Held
+
+
+def snapshot(change: Change, node: Node) -> Step:
+    names = [dataset.split("/")[-2] for dataset in change.snapshot]
+
+    async def undo() -> None:
+        for dataset in change.snapshot:
+            await node.datasets.take_back(f"{dataset}@{change.operation}", change.operation)
+
+    return Step(
+        f"snapshot {', '.join(names)} at one instant",
+        lambda: node.datasets.snapshot(change.snapshot, change.operation, change.operation),
+        undo,
+    )
+
+
+def generation(change: Change, new: Generation, node: Node) -> Step:
+    by = change.operation
+    undo = partial(node.datasets.take_back, new.dataset, by)
+    if new.source is None:
+        create = partial(node.datasets.create, new.dataset, by, new.marks, new.layout)
+        return Step(f"make the volume {new.volume}", create, undo)
+    clone = partial(node.datasets.clone, new.source, new.dataset, by, new.marks, new.layout)
+    return Step(f"clone {new.volume} from {new.source.rpartition('@')[2]}", clone, undo)
+
+
+def own(new: Generation, node: Node) -> Step:
+    return Step(
+        f"mark the new generation of {new.volume} as current",
+        lambda: node.datasets.mark(new.dataset, {"state": "current"}),
+    )
+
+
+def settle_lineage(change: Change, new: Generation, node: Node) -> Step:
+    old = change.before.volumes.get(new.volume) if change.before else None
+
+    async def do() -> None:
+        await lineage.make_independent(node.datasets, new.dataset)
+        if old:
+            await lineage.retire(node.datasets, change.dataset(old))
+        await lineage.prune(node.datasets, lineage.volume_of(new.dataset))
+
+    return Step(f"let the new generation of {new.volume} own its snapshots", do)
+
+
+def keep_point(change: Change, node: Node) -> Step:
+    before = change.before
+
+    async def do() -> None:
+        assert before
+        held = await _held(change, node)
+        await node.records.keep_point(DeployPoint(before, held, change.operation, change.at))
+
+    return Step(f"write deploy {before.deploy if before else 0} into the history", do)
+
+
+async def _held(change: Change, node: Node) -> tuple[Held, ...]:
+    """The snapshots of the point that is replaced, wherever promotions have taken them, by guid."""
+    found = []
+    for dataset in change.snapshot:
+        folder = lineage.volume_of(dataset)
+        name = folder.rpartition("/")[2]
+        at = [d for d in await node.datasets.below(folder) if d.name.endswith(f"@{change.operation}")]
+        confirm(len(at) == 1, f"the snapshot {change.operation} of the volume {name} is there {len(at)} times")
+        found.append(Held(name, change.operation, at[0].guid))
+    return tuple(found)

@@ -1,0 +1,89 @@
+"""A change's instances and hooks: writers that stop, candidates that start, and what leaves in the end."""
+
+from dataclasses import replace
+from functools import partial
+
+from daemon.change import Candidate, Change, Hook, Old
+from daemon.node import Node
+from daemon.primitive import Step, confirm
+from runtime.instance import Mount, NotReady
+
+
+def fetch(image: str, digest: str, node: Node) -> Step:
+    return Step(f"have the image {image}", lambda: node.instances.fetch(image, digest))
+
+
+def stop(old: Old, node: Node) -> Step:
+    async def undo() -> None:
+        if old.was_up:
+            await node.instances.start(old.id)
+            await node.instances.ready(old.id, old.check)
+
+    return Step(
+        f"stop {old.id}", lambda: node.instances.stop(old.id, old.grace), undo, restores=True, downtime=(old.service,)
+    )
+
+
+def start(change: Change, candidate: Candidate, node: Node) -> Step:
+    id = candidate.specification.id
+
+    async def do() -> None:
+        mounts = [Mount(await _own_data(change, name, node), target) for target, name in candidate.data.items()]
+        await node.instances.create(replace(candidate.specification, mounts=tuple(mounts)), change.operation)
+        await node.instances.start(id)
+        await node.instances.ready(id, candidate.check)
+
+    return Step(f"start {id} and see it ready", do, lambda: node.instances.take_back(id, change.operation))
+
+
+async def _own_data(change: Change, name: str, node: Node) -> str:
+    """Where a candidate's generation is mounted; no writer starts on one that is not this operation's."""
+    dataset = await node.datasets.look(name)
+    ours = dataset is not None and dataset.marks.get("operation") == change.operation
+    confirm(ours, f"{name} is not the generation that this operation made")
+    return await node.datasets.mount(name)
+
+
+def run_one_shot(change: Change, hook: Hook, node: Node) -> Step:
+    settings = hook.one_shot
+    assert settings
+
+    async def do() -> None:
+        await node.instances.create(settings, change.operation)
+        await node.instances.start(settings.id)
+        ended = await node.instances.ended(settings.id, hook.within)
+        _require_success(hook, ended.code, ended.output)
+
+    undo = partial(node.instances.take_back, settings.id, change.operation)
+    return Step(f"run the hook of {hook.service}: {' '.join(hook.argv)}", do, undo)
+
+
+def run_inside(hook: Hook, node: Node) -> Step:
+    inside = hook.inside
+    assert inside
+
+    async def do() -> None:
+        ended = await node.instances.run(inside, hook.argv, hook.within)
+        _require_success(hook, ended.code, ended.output)
+
+    return Step(f"run the hook of {hook.service} in {inside}: {' '.join(hook.argv)}", do)
+
+
+def _require_success(hook: Hook, code: int, output: str) -> None:
+    if code != 0:
+        said = "\n".join(output.splitlines()[-20:])
+        raise NotReady(f"the hook of {hook.service} ({' '.join(hook.argv)}) exited with {code}", said)
+
+
+def leave(old: Old, node: Node) -> Step:
+    async def do() -> None:
+        await node.instances.drained(old.id, old.ports, old.grace)
+        await node.instances.stop(old.id, old.grace)
+        await node.instances.remove(old.id)
+
+    return Step(f"let {old.id} finish, and remove it", do)
+
+
+def forget(hook: Hook, node: Node) -> Step:
+    assert hook.one_shot
+    return Step(f"remove {hook.one_shot.id}", partial(node.instances.remove, hook.one_shot.id))
