@@ -1,0 +1,304 @@
+"""The datasets of this machine: made, marked, snapshotted, cloned and removed by ZFS, and read back after each change.
+
+One code for OpenZFS and zfs-fuse. What they differ in is asked for once (`ask_abilities`), never guessed.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dataplane.dataset import MARK, Dataset, Layout, NotOurs, PoolUnavailable, Space, ZfsProblem
+from dataplane.zfs_tool import OPERATION, Busy, Tool
+from runtime.command import CommandError, finish
+
+POLL = 0.1
+"""Seconds between two tries of a command that ZFS called busy. zfs-fuse is done with an unmount after 0.1 to 3."""
+
+LARGEST_MARK = 8191
+"""Bytes. zfs-fuse aborts its own command at 9000."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What this `zfs` can do in one command: snapshot several datasets at one instant, set several marks."""
+
+    several_snapshots: bool
+    several_marks: bool
+
+
+async def ask_abilities(program: str = "zfs") -> Abilities:
+    """Ask the program itself: OpenZFS (0.8 or newer) has `zfs version`, zfs-fuse does not know that word."""
+    try:
+        told = await finish(program, "version", within=60.0, may_exit=(0, 2))
+    except CommandError as silent:
+        raise PoolUnavailable(f"cannot ask {program} what it is able to do: {silent}") from None
+    if told.code == 0 and "zfs-" in told.out:
+        return Abilities(several_snapshots=True, several_marks=True)
+    if told.code == 2 and "unrecognized command" in told.error:
+        return Abilities(several_snapshots=False, several_marks=False)
+    raise PoolUnavailable(f"cannot tell what {program} is able to do: it answered {told.out or told.error!r}")
+
+
+@dataclass(frozen=True)
+class Zfs:
+    """The verbs of daemon.node.Datasets below `root`. `patience` is how many seconds a busy dataset is tried again."""
+
+    root: str
+    abilities: Abilities
+    tool: Tool
+    patience: float = 20.0
+
+    async def look(self, name: str) -> Dataset | None:
+        return (await self._found(name)).get(name)
+
+    async def below(self, name: str) -> list[Dataset]:
+        found = await self.tool.read(name, below=True)
+        if name not in found:
+            await self._found()  # absent only if the pool is there to say so
+        found.pop(name, None)
+        return sorted(found.values(), key=lambda dataset: re.split("[/@]", dataset.name))
+
+    async def create(self, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
+        await self._make(name, {OPERATION: by, **marks}, layout.quota, ("create",))
+        await self.tool.own(await self.mount(name), layout)
+
+    async def clone(self, snapshot: str, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
+        await self._make(name, {OPERATION: by, **marks}, layout.quota, ("clone", snapshot))
+        await self.mount(name)
+
+    async def snapshot(self, datasets: Sequence[str], snapshot: str, by: str) -> None:
+        names = [f"{dataset}@{snapshot}" for dataset in datasets]
+        found = await self._found(*names)
+        there = [found[name] for name in names if name in found]
+        if there and len(there) < len(names):
+            some = ", ".join(dataset.name for dataset in there)
+            raise ZfsProblem(f"cannot snapshot all at one instant: of {', '.join(names)} there is already {some}")
+        for dataset in there:
+            _require_ours(dataset, by)
+        if not there:
+            await self._take(datasets, snapshot, by)
+        await self._mark_all(names, {OPERATION: by})
+        if len(names) > 1:
+            await self._clear_extras(names[0], by)
+
+    async def promote(self, name: str) -> None:
+        before = await self._require(name)
+        if before.origin is None:
+            return
+        objection = await self._change("promote", name)
+        after = await self._require(name)
+        if after.origin == before.origin:
+            raise objection or ZfsProblem(f"cannot promote {name}: zfs says it did, but it is a clone of the same")
+
+    async def mark(self, name: str, marks: Mapping[str, str]) -> None:
+        self._require_below(name)
+        await self._mark_all([name], marks)
+
+    async def mount(self, name: str) -> str:
+        self._require_below(name)
+        if path := await self.tool.mounted(name):
+            return path
+        objection = await self._change("mount", name)
+        if path := await self.tool.mounted(name):
+            return path
+        raise objection or ZfsProblem(f"cannot mount {name}: zfs says it did, but it is not mounted here")
+
+    async def unmount(self, name: str) -> None:
+        self._require_below(name)
+        if not await self.tool.mounted(name):
+            return
+        objection = await self._change("unmount", name)
+        if await self.tool.mounted(name):
+            raise objection or ZfsProblem(f"cannot unmount {name}: zfs says it did, but it is still mounted")
+
+    async def take_back(self, name: str, by: str) -> None:
+        parents = self._parents(name)
+        found = await self._found(*parents, name)
+        if name in found:
+            _require_ours(found[name], by)
+            await self._remove(name)
+        if "@" in name:
+            await self._clear_extras(name, by)
+        else:
+            await self._remove_parents([found[parent] for parent in parents if parent in found], by)
+
+    async def destroy(self, name: str) -> None:
+        self._require_below(name)
+        found = await self.look(name)
+        if found is None:
+            return
+        if not found.marks:
+            raise NotOurs(f"cannot destroy {name}: it bears no mark of ours")
+        await self._remove(name)
+
+    async def space(self) -> Space:
+        used, available = await self.tool.size(self.root.partition("/")[0])
+        return Space(used, used + available)
+
+    # What is there
+
+    async def _found(self, *names: str) -> dict[str, Dataset]:
+        """Those that exist. The root is asked for too: without its pool, everything "does not exist"."""
+        found = await self.tool.read(self.root, *(name for name in names if name != self.root))
+        if self.root not in found:
+            raise PoolUnavailable(f"there is no {self.root} here, so nothing below it can be told; is it imported?")
+        return found
+
+    async def _require(self, name: str) -> Dataset:
+        self._require_below(name)
+        found = await self.look(name)
+        if found is None:
+            raise ZfsProblem(f"there is no {name}")
+        return found
+
+    def _require_below(self, name: str) -> None:
+        if not name.startswith(f"{self.root}/"):
+            raise NotOurs(f"{name} does not lie below {self.root}; it is not touched")
+
+    def _parents(self, name: str) -> list[str]:
+        """The datasets between the root and `name`, outermost first."""
+        self._require_below(name)
+        between = name.partition("@")[0].removeprefix(f"{self.root}/").split("/")[:-1]
+        return ["/".join((self.root, *between[: length + 1])) for length in range(len(between))]
+
+    # Making
+
+    async def _make(self, name: str, marks: Mapping[str, str], quota: int | None, how: tuple[str, ...]) -> None:
+        """Its marks are given with its creation, which ZFS does as one; only what was found unmarked is marked."""
+        parents = self._parents(name)
+        found = await self._found(*parents, name)
+        objection = None
+        if name in found:
+            _require_ours(found[name], marks[OPERATION])
+        else:
+            await self._make_parents([parent for parent in parents if parent not in found], marks[OPERATION])
+            limit = {} if quota is None else {"refquota": str(quota)}
+            verb, *of = how
+            objection = await self._change(verb, *_options(limit, marks, canmount="noauto"), *of, name)
+        await self._confirm(name, marks, objection)
+
+    async def _make_parents(self, parents: Sequence[str], by: str) -> None:
+        for parent in parents:
+            objection = await self._change("create", *_options({}, {OPERATION: by}, canmount="off"), parent)
+            if objection and await self.look(parent) is None:
+                raise objection
+
+    async def _take(self, datasets: Sequence[str], snapshot: str, by: str) -> None:
+        """The only way to several at one instant is, on zfs-fuse, all that lie below what they have in common.
+
+        Those are not marked by the command: what bears no mark afterwards is what nobody asked for.
+        """
+        if len(datasets) == 1 or self.abilities.several_snapshots:
+            names = [f"{dataset}@{snapshot}" for dataset in datasets]
+            objection = await self._change("snapshot", *_options({}, {OPERATION: by}), *names)
+        else:
+            common = os.path.commonpath(datasets)
+            self._require_below(common)
+            names = [f"{common}@{snapshot}"]
+            objection = await self._change("snapshot", "-r", *names)
+        if objection and names[0] not in await self._found(names[0]):
+            raise objection
+
+    # Marking
+
+    async def _mark_all(self, names: Sequence[str], marks: Mapping[str, str]) -> None:
+        """Set what is missing, and read it back."""
+        found = await self._found(*names)
+        for name in names:
+            if name not in found:
+                raise ZfsProblem(f"cannot mark {name}: it does not exist")
+        objections = [await self._mark(found[name], marks) for name in names]
+        if any(not _bears(found[name], marks) for name in names):
+            found = await self._found(*names)
+        for name, objection in zip(names, objections, strict=True):
+            _require_marks(name, found.get(name), marks, objection)
+
+    async def _mark(self, dataset: Dataset, marks: Mapping[str, str]) -> ZfsProblem | None:
+        missing = {key: value for key, value in marks.items() if dataset.marks.get(key) != value}
+        settings = [_setting(key, value) for key, value in missing.items()]
+        at_once = [settings] if self.abilities.several_marks and settings else [[setting] for setting in settings]
+        objections = [await self._change("set", *group, dataset.name) for group in at_once]
+        return next((objection for objection in objections if objection), None)
+
+    async def _confirm(self, name: str, marks: Mapping[str, str], objection: ZfsProblem | None) -> None:
+        found = await self.look(name)
+        if found is None:
+            raise objection or ZfsProblem(f"cannot make {name}: zfs says it did, but it does not exist")
+        if not _bears(found, marks):
+            await self._mark_all([name], marks)
+
+    # Removing
+
+    async def _remove(self, name: str) -> None:
+        """ZFS itself unmounts it, and refuses while anything depends on it; there is no -r, -R or -d here."""
+        objection = await self._change("destroy", name)
+        if await self.look(name):
+            raise objection or ZfsProblem(f"cannot destroy {name}: zfs says it did, but it is still there")
+
+    async def _remove_parents(self, parents: Sequence[Dataset], by: str) -> None:
+        ours = [parent.name for parent in parents if parent.marks.get(OPERATION) == by]
+        if not ours:
+            return
+        inside = [dataset.name for dataset in await self.below(ours[0])]
+        for parent in reversed(ours):
+            if any(name.startswith((f"{parent}/", f"{parent}@")) for name in inside):
+                return
+            await self._remove(parent)
+            inside = [name for name in inside if name != parent]
+
+    async def _clear_extras(self, name: str, by: str) -> None:
+        """Remove the snapshots that only the others' sake made (see `_take`): ours by name, and unmarked."""
+        if self.abilities.several_snapshots:
+            return
+        namespace, snapshot = self._parents(name)[0], name.partition("@")[2]
+        for dataset in await self.below(namespace):
+            unmarked = OPERATION not in dataset.marks
+            if unmarked and dataset.name.endswith(f"@{snapshot}") and is_named_by(dataset.name, by):
+                await self._remove(dataset.name)
+
+    async def _change(self, *argv: str) -> ZfsProblem | None:
+        """Run `zfs ARGV`, again and again while it says *busy* and patience lasts; return its last objection."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.patience
+        while isinstance(objection := await self.tool.change(*argv), Busy):
+            if clock() >= until:
+                return Busy(f"{objection} (`zfs {argv[0]}` was tried for {self.patience:g} seconds)")
+            await asyncio.sleep(POLL)
+        return objection
+
+
+def is_named_by(name: str, by: str) -> bool:
+    """Whether the last part of the name has the operation's id in it, as a word of its own."""
+    last = re.split("[/@]", name)[-1]
+    return re.search(rf"(?<![A-Za-z0-9]){re.escape(by)}(?![A-Za-z0-9])", last) is not None
+
+
+def _require_ours(dataset: Dataset, by: str) -> None:
+    maker = dataset.marks.get(OPERATION)
+    if not is_named_by(dataset.name, by) or maker not in (None, by):
+        raise NotOurs(f"{dataset.name} was not made by {by} but by {maker or 'nobody we know'}; it is not touched")
+
+
+def _bears(dataset: Dataset, marks: Mapping[str, str]) -> bool:
+    return marks.items() <= dataset.marks.items()
+
+
+def _require_marks(name: str, found: Dataset | None, marks: Mapping[str, str], objection: ZfsProblem | None) -> None:
+    if found is None or not _bears(found, marks):
+        now = found.marks if found else "gone"
+        raise objection or ZfsProblem(f"cannot mark {name}: zfs says it did, but its marks are {now}")
+
+
+def _options(properties: Mapping[str, str], marks: Mapping[str, str], canmount: str | None = None) -> list[str]:
+    settings = [f"canmount={canmount}"] if canmount else []
+    settings += [f"{key}={value}" for key, value in properties.items()]
+    settings += [_setting(key, value) for key, value in marks.items()]
+    return [word for setting in settings for word in ("-o", setting)]
+
+
+def _setting(key: str, value: str) -> str:
+    if len(value.encode()) > LARGEST_MARK or not value.isprintable():
+        raise ZfsProblem(f"cannot mark with {key}: its value is not one line of at most {LARGEST_MARK} bytes")
+    return f"{MARK}{key}={value}"

@@ -1,0 +1,232 @@
+"""The `zfs` program: how it is asked, how its answers are understood, and what its objections mean.
+
+One way for OpenZFS and zfs-fuse: `zfs get -Hp` answers alike on both, while zfs-fuse's `zfs list` has no `-p`.
+"""
+
+import asyncio
+import errno
+import os
+import re
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dataplane.dataset import MARK, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
+from runtime.command import CommandError, CommandFailed, Finished, finish
+
+OPERATION = "operation"
+"""The key of the mark that says which operation made a thing."""
+
+_ASKED = ("type", "guid", "origin", "used", "usedbydataset", MARK + OPERATION)
+_OWN = ("local", "received")
+_ABSENT = re.compile(r"cannot open '([^']+)': dataset does not exist")
+_READINGS = 5
+
+Row = dict[str, str]
+
+
+class Busy(ZfsProblem):
+    """It is in use, or ZFS has not yet noticed that it no longer is."""
+
+
+class Tool(Protocol):
+    """What the datasets need of a `zfs` program."""
+
+    async def read(self, *names: str, below: bool = False) -> dict[str, Dataset]:
+        """Those that exist of `names`, and, if asked for, all that is below them.
+
+        One is missing only if ZFS itself says that it does not exist. Raises ZfsProblem.
+        """
+
+    async def change(self, *argv: str) -> ZfsProblem | None:
+        """Run `zfs ARGV` and return its objection, if any. Neither proves what is: read it back."""
+
+    async def mounted(self, name: str) -> str | None:
+        """Where it is mounted in this mount namespace, and can be used. Raises PoolUnavailable for a dead mount."""
+
+    async def own(self, path: str, layout: Layout) -> None:
+        """Give the directory the owner and the mode of the layout, and read them back."""
+
+    async def size(self, pool: str) -> tuple[int, int]:
+        """Bytes that are used, and that are available."""
+
+
+MEANINGS: tuple[tuple[type[ZfsProblem], tuple[str, ...]], ...] = (
+    (
+        PoolUnavailable,
+        ("failed to initialize", "zfs-fuse daemon", "currently suspended", "not loaded", "/dev/zfs", "no such pool"),
+    ),
+    (NoRoom, ("out of space", "No space left", "quota exceeded")),
+    (Busy, ("is busy", "resource busy")),
+)
+
+
+def meaning(objection: str) -> ZfsProblem:
+    """The kind of problem that ZFS talks about. Its exit code is 1 for every one of them, so only its words tell."""
+    for kind, words in MEANINGS:
+        if any(word in objection for word in words):
+            return kind(objection)
+    return ZfsProblem(objection)
+
+
+@dataclass(frozen=True)
+class ZfsTool:
+    """The real program. Every command is killed after `within` seconds: a suspended pool never answers."""
+
+    program: str = "zfs"
+    within: float = 60.0
+
+    async def read(self, *names: str, below: bool = False) -> dict[str, Dataset]:
+        """Those that exist of `names`, and all below them if asked for, each with its own marks.
+
+        It takes two commands: `all` shows marks whose keys nobody knows beforehand, but no guid on zfs-fuse,
+        and cannot be asked for together with another property. So what changed in between is read again.
+        """
+        for _ in range(_READINGS):
+            rows = await self._get(",".join(_ASKED), names, below=below)
+            marks = await self._marks(rows) if rows else {}
+            if all(_own_operation(row) == marks.get(name, {}).get(OPERATION) for name, row in rows.items()):
+                where = mounts()
+                return {name: _dataset(name, rows[name], marks.get(name, {}), where) for name in sorted(rows)}
+        raise ZfsProblem(f"cannot read {', '.join(names)}: zfs told {_READINGS} times two different stories about it")
+
+    async def change(self, *argv: str) -> ZfsProblem | None:
+        """Run `zfs ARGV` and return its objection, if any. Raises PoolUnavailable if it does not answer."""
+        try:
+            await self._finish(*argv)
+        except PoolUnavailable:
+            raise
+        except ZfsProblem as problem:
+            return problem
+        return None
+
+    async def mounted(self, name: str) -> str | None:
+        path = mounts().get(name)
+        if path:
+            await self._files(f"look at {path}", asyncio.to_thread(os.stat, path))
+        return path
+
+    async def own(self, path: str, layout: Layout) -> None:
+        await self._files(f"set owner and mode of {path}", asyncio.to_thread(_own, path, layout))
+
+    async def size(self, pool: str) -> tuple[int, int]:
+        rows = await self._get("used,available", (pool,), below=False)
+        if pool not in rows:
+            raise PoolUnavailable(f"there is no pool {pool} here; is it imported?")
+        return _number(rows[pool], "used"), _number(rows[pool], "available")
+
+    async def _marks(self, names: Iterable[str]) -> dict[str, Row]:
+        """The own marks of each. What a dataset inherits, or a snapshot shows of its dataset, is not its own."""
+        told = await self._finish("get", "-Hp", "-s", ",".join(_OWN), *_COLUMNS, "all", *names, may_exit=(0, 1))
+        _absent(told)
+        marks: dict[str, Row] = {}
+        for name, key, value, _ in _lines(told.out):
+            if key.startswith(MARK):
+                marks.setdefault(name, {})[key.removeprefix(MARK)] = value
+        return marks
+
+    async def _get(self, properties: str, names: Sequence[str], *, below: bool) -> dict[str, Row]:
+        flags = ("-Hp", "-r") if below else ("-Hp",)
+        told = await self._finish("get", *flags, *_COLUMNS, properties, *names, may_exit=(0, 1))
+        absent = _absent(told)
+        rows: dict[str, Row] = {}
+        for name, key, value, source in _lines(told.out):
+            rows.setdefault(name, {}).update({key: value, f"source of {key}": source})
+        for name in names:
+            if name not in rows and name not in absent:
+                raise ZfsProblem(f"cannot read {name}: zfs neither showed it nor said that it does not exist")
+        for name, row in rows.items():
+            if missing := [key for key in properties.split(",") if key not in row]:
+                raise ZfsProblem(f"cannot read {name}: zfs left out its {', '.join(missing)}")
+        return {name: row for name, row in rows.items() if row.get("type") in ("filesystem", "snapshot", None)}
+
+    async def _finish(self, *argv: str, may_exit: Sequence[int] = (0,)) -> Finished:
+        try:
+            return await finish(self.program, *argv, within=self.within, may_exit=may_exit)
+        except CommandFailed as failed:
+            raise meaning(str(failed)) from None
+        except CommandError as silent:
+            raise PoolUnavailable(str(silent)) from None
+
+    async def _files(self, purpose: str, work: Awaitable[object]) -> None:
+        """Touch files of a dataset off the loop: a dead or suspended filesystem blocks, or says ENOTCONN."""
+        try:
+            async with asyncio.timeout(self.within):
+                await work
+        except TimeoutError:
+            raise PoolUnavailable(f"cannot {purpose}: no answer within {self.within:g} seconds") from None
+        except OSError as error:
+            raise _kind_of(error)(f"cannot {purpose}: {error.strerror}") from None
+
+
+_COLUMNS = ("-o", "name,property,value,source")
+
+
+def mounts(table: Path = Path("/proc/self/mountinfo")) -> dict[str, str]:
+    """Where each ZFS filesystem is mounted in this mount namespace, as proc(5) tells it; never a bind of a part."""
+    found: dict[str, str] = {}
+    for line in table.read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        fields, (kind, source, *_) = before.split(), after.split()
+        if kind in ("zfs", "fuse.zfs") and fields[3] == "/":
+            found.setdefault(_plain(source), _plain(fields[4]))
+    return found
+
+
+def _plain(escaped: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), escaped)
+
+
+def _absent(told: Finished) -> set[str]:
+    """What ZFS says does not exist. Whatever else it complains about makes its whole answer worthless."""
+    lines = [line for line in told.error.splitlines() if line.strip()]
+    matches = [_ABSENT.fullmatch(line.strip()) for line in lines]
+    names = {match[1] for match in matches if match}
+    if not all(matches) or (told.code and not names):
+        raise meaning(f"zfs could not answer (exit {told.code}): {told.error.strip() or 'it said nothing'}")
+    return names
+
+
+def _lines(out: str) -> Iterable[tuple[str, str, str, str]]:
+    if out and not out.endswith("\n"):
+        raise ZfsProblem(f"the answer of zfs is cut off: …{out[-60:]!r}")
+    for line in out.splitlines():
+        name, *middle = line.split("\t")
+        if len(middle) < 3:
+            raise ZfsProblem(f"the answer of zfs cannot be understood: {line!r}")
+        yield name, middle[0], "\t".join(middle[1:-1]), middle[-1]
+
+
+def _own_operation(row: Row) -> str | None:
+    key = MARK + OPERATION
+    return row[key] if row[f"source of {key}"] in _OWN else None
+
+
+def _dataset(name: str, row: Row, marks: Row, where: dict[str, str]) -> Dataset:
+    alone = _number(row, "used" if "@" in name else "usedbydataset")
+    origin = None if row["origin"] in ("-", "") else row["origin"]
+    return Dataset(name, row["guid"], origin, marks, alone, where.get(name))
+
+
+def _number(row: Row, key: str) -> int:
+    try:
+        return int(row[key])
+    except (KeyError, ValueError):
+        raise ZfsProblem(f"zfs says {row.get(key)!r} where the bytes of `{key}` belong") from None
+
+
+def _own(path: str, layout: Layout) -> None:
+    mode = int(layout.mode or "755", 8)
+    user, group = (int(part) for part in (layout.owner or "0:0").split(":"))
+    os.chown(path, user, group)
+    os.chmod(path, mode)
+    now = os.stat(path)
+    if (now.st_uid, now.st_gid, now.st_mode & 0o7777) != (user, group, mode):
+        raise OSError(errno.EIO, f"it is {now.st_uid}:{now.st_gid} {now.st_mode & 0o7777:o} all the same")
+
+
+def _kind_of(error: OSError) -> type[ZfsProblem]:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoRoom
+    return PoolUnavailable if error.errno == errno.ENOTCONN else ZfsProblem

@@ -1,0 +1,123 @@
+"""Grounds for the ZFS suite: a fake one and a real one, with what a test does there besides calling the adapter."""
+
+import asyncio
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from dataplane.dataset import NoRoom, ZfsProblem
+from dataplane.pool import PoolWish, fuse, open_pool
+from dataplane.zfs import Zfs
+from dataplane.zfs_tool import ZfsTool
+from tests.fakes.zfs import FakeZfs
+
+SIZE = 192 * 1024**2
+
+
+class Ground(Protocol):
+    """A fresh root, and what instances, strangers and cut operations do below it."""
+
+    @property
+    def zfs(self) -> Zfs: ...
+
+    def write(self, dataset: str, key: str, value: bytes) -> None:
+        """Write a file into a mounted dataset. Raises NoRoom."""
+
+    def read(self, dataset: str, key: str) -> bytes | None:
+        """Read a file of a mounted dataset; None if there is none."""
+
+    def owner(self, dataset: str) -> tuple[str, str]:
+        """`uid:gid` and octal mode of the root of a mounted dataset."""
+
+    @contextmanager
+    def in_use(self, dataset: str) -> Iterator[None]:
+        """Keep a mounted dataset busy."""
+
+
+@dataclass
+class FakeGround:
+    fake: FakeZfs
+
+    @property
+    def zfs(self) -> Zfs:
+        return self.fake.datasets
+
+    def write(self, dataset: str, key: str, value: bytes) -> None:
+        self.fake.write(dataset, key, value)
+
+    def read(self, dataset: str, key: str) -> bytes | None:
+        return self.fake.read_file(dataset, key)
+
+    def owner(self, dataset: str) -> tuple[str, str]:
+        return self.fake.kept[dataset].owner, self.fake.kept[dataset].mode
+
+    @contextmanager
+    def in_use(self, dataset: str) -> Iterator[None]:
+        self.fake.busy.add(dataset)
+        yield
+        self.fake.busy.discard(dataset)
+
+
+@dataclass
+class RealGround:
+    zfs: Zfs
+    folder: Path
+
+    def write(self, dataset: str, key: str, value: bytes) -> None:
+        try:
+            self._place(dataset, key).write_bytes(value)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoRoom(str(error)) from None
+            raise
+
+    def read(self, dataset: str, key: str) -> bytes | None:
+        place = self._place(dataset, key)
+        return place.read_bytes() if place.exists() else None
+
+    def owner(self, dataset: str) -> tuple[str, str]:
+        found = self._place(dataset, ".").stat()
+        return f"{found.st_uid}:{found.st_gid}", f"{found.st_mode & 0o7777:o}"
+
+    @contextmanager
+    def in_use(self, dataset: str) -> Iterator[None]:
+        with self._place(dataset, "in-use").open("wb"):
+            yield
+
+    def _place(self, dataset: str, key: str) -> Path:
+        return self.folder / dataset.removeprefix(f"{self.zfs.root}/") / key
+
+
+def require_sandbox() -> None:
+    """A zfs-fuse outside of it would open, or be mistaken for, the one of this host."""
+    init = Path("/proc/1/comm").read_text().strip()
+    assert init == "tini", "tests of real parts only run inside dev/sandbox"
+
+
+@contextmanager
+def opened_pool(folder: Path) -> Iterator[Zfs]:
+    """A real file-backed pool, gone with its zfs-fuse when left."""
+    require_sandbox()
+    yield asyncio.run(open_pool(PoolWish("test", folder, size=SIZE)))
+    asyncio.run(fuse(folder).stop())
+
+
+def fresh_root(pool: Zfs, folder: Path, name: str) -> RealGround:
+    """A root of its own in a pool that others use too."""
+    root = f"{pool.root}/{name}"
+    act(pool, "create", "-o", f"mountpoint={folder}", "-o", "canmount=off", root)
+    tool = ZfsTool(within=30.0)
+    return RealGround(replace(pool, root=root, tool=tool, patience=8.0), folder)
+
+
+def act(zfs: Zfs, *argv: str) -> None:
+    """Do what a stranger does, or what an operation did before it was cut: `zfs ARGV`, past the adapter."""
+    objection = asyncio.run(_act(zfs, argv))
+    assert objection is None, objection
+
+
+async def _act(zfs: Zfs, argv: tuple[str, ...]) -> ZfsProblem | None:
+    return await zfs.tool.change(*argv)
