@@ -102,11 +102,11 @@ class Server(ThreadingHTTPServer):
 
     def answer_the_rest(self) -> None:
         """Take in those who are connected and not yet accepted, then wait for all answers to be out."""
-        self.socket.setblocking(False)
+        self.socket.settimeout(0)
         with suppress(BlockingIOError):
             while True:
                 request, address = self.socket.accept()
-                request.setblocking(True)
+                request.settimeout(None)
                 self.process_request(request, address)
         self.server_close()
 

@@ -1,0 +1,21 @@
+"""TCP connections inside an instance's network namespace, as the kernel lists them (proc(5), net/tcp)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+ESTABLISHED = "01"
+
+
+def established(pid: int, ports: Iterable[int]) -> int:
+    """How many connections to these local ports are open where process `pid` lives; 0 when it is gone."""
+    wanted = set(ports)
+    return sum(_count(Path(f"/proc/{pid}/net/{table}"), wanted) for table in ("tcp", "tcp6"))
+
+
+def _count(table: Path, wanted: set[int]) -> int:
+    try:
+        rows = table.read_text().splitlines()[1:]
+    except OSError:
+        return 0  # the process is gone, and its connections with it
+    cells = (row.split() for row in rows)
+    return sum(1 for cell in cells if cell[3] == ESTABLISHED and int(cell[1].rpartition(":")[2], 16) in wanted)

@@ -1,0 +1,238 @@
+"""Instances as Docker containers. Every change is read back: what the engine answers proves nothing by itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from runtime import health, images, logs
+from runtime.connections import established
+from runtime.container import OPERATION, Inspected, condition, inspected, request
+from runtime.engine import Absent, Engine
+from runtime.instance import (
+    Check,
+    Condition,
+    Ended,
+    EngineProblem,
+    ImageMissing,
+    NameTaken,
+    NotReady,
+    Specification,
+)
+from runtime.session import ExecSession, open_exec
+
+LOOK_AGAIN = 0.05
+"""Seconds between two looks at something that is on its way."""
+GOING = 10.0
+"""Seconds that the engine may take to finish a removal that it has begun."""
+KEPT = 64 * 1024
+"""Bytes of a command's output that are kept, from the end."""
+
+
+class Docker:
+    """The engine behind `socket`. Instances join `network`; `dns` is the address of their name server."""
+
+    def __init__(self, socket: Path, network: str, dns: str | None = None, *, within: float = 30.0) -> None:
+        self.engine = Engine(socket, within=within)
+        self.network, self.dns = network, dns
+
+    def close(self) -> None:
+        """Hang up; the engine and all instances go on."""
+        self.engine.close()
+
+    # ------------------------------------------------------------------------------------------------ images
+
+    async def resolve(self, image: str, *, pull: str = "missing") -> str:
+        """`<repository>@sha256:…`, or a local image's id: what a specification takes as its image."""
+        return await images.resolve(self.engine, image, pull)
+
+    async def fetch(self, image: str, digest: str) -> None:
+        """Have the image of that digest here."""
+        await images.fetch(self.engine, image, digest)
+
+    # ----------------------------------------------------------------------------------------------- changes
+
+    async def create(self, specification: Specification, by: str) -> None:
+        """Make the container, not started. Raises NameTaken, ImageMissing."""
+        asked = request(specification, by, self.network, self.dns)
+        problem = await self._try(f"cannot create {specification.id}", lambda client: client.create_container(**asked))
+        found = await self._find(specification.id)
+        if found is None:
+            if isinstance(problem, Absent):
+                raise ImageMissing(str(problem)) from problem
+            raise problem or _lied("create", specification.id)
+        if found.labels.get(OPERATION) != by:
+            raise NameTaken(f"cannot create {specification.id}: {_whose(found)} has that name")
+
+    async def start(self, id: str) -> None:
+        """Start it unless it runs, and see that it did start."""
+        before = await self._need(id)
+        if before.up:
+            return
+        problem = await self._try(f"cannot start {id}", lambda client: client.start(before.id))
+        after = await self._need(id)
+        if after.state.started_at == before.state.started_at:
+            raise problem or _lied("start", id)
+
+    async def stop(self, id: str, grace: float) -> None:
+        """Stop it, by force after `grace` seconds (whole ones, rounded up)."""
+        before = await self._find(id)
+        if before is None or not before.up:
+            return
+        seconds = -int(-grace // 1)
+        problem = await self._try(f"cannot stop {id}", lambda client: client.stop(before.id, timeout=seconds))
+        after = await self._find(id)
+        if after is not None and after.up:
+            raise problem or _lied("stop", id)
+
+    async def remove(self, id: str) -> None:
+        """Stop it by force and remove it. Raises NameTaken for a container without our labels."""
+        found = await self._find(id)
+        if found is None:
+            return
+        if OPERATION not in found.labels:
+            raise NameTaken(f"cannot remove {id}: {_whose(found)} has that name")
+        await self._remove(id, found)
+
+    async def take_back(self, id: str, by: str) -> None:
+        """Remove it if `by` made it."""
+        found = await self._find(id)
+        if found is not None and found.labels.get(OPERATION) == by:
+            await self._remove(id, found)
+
+    async def _remove(self, id: str, found: Inspected) -> None:
+        problem = await self._try(
+            f"cannot remove {id}", lambda client: client.remove_container(found.id, force=True, v=True)
+        )
+        until = time.monotonic() + GOING
+        while (left := await self._find(id)) is not None and left.id == found.id:
+            if left.state.status != "removing" or time.monotonic() > until:
+                raise problem or _lied("remove", id)
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def _try(self, cannot: str, change: Callable[[docker.APIClient], Any]) -> EngineProblem | None:
+        """Ask for a change. A problem is not the end: only a look tells whether it was made."""
+        try:
+            await self.engine.ask(cannot, change)
+        except EngineProblem as problem:
+            return problem
+        return None
+
+    # ----------------------------------------------------------------------------------------------- looking
+
+    async def look(self, id: str) -> Condition | None:
+        """The instance; None only if the engine itself says that it does not exist."""
+        found = await self._find(id)
+        return None if found is None else condition(found, self.network)
+
+    async def all(self) -> list[Condition]:
+        """All containers with our label, by name."""
+        filters = {"label": [OPERATION]}
+        told = await self.engine.ask(
+            "cannot list instances", lambda client: client.containers(all=True, filters=filters)
+        )
+        try:
+            names = sorted(name.removeprefix("/") for row in told for name in row["Names"][:1])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EngineProblem("cannot understand the engine's list of containers") from error
+        looks = await asyncio.gather(*(self.look(name) for name in names))
+        return [found for found in looks if found is not None]
+
+    async def _find(self, id: str) -> Inspected | None:
+        try:
+            found = inspected(
+                await self.engine.ask(f"cannot look at {id}", lambda client: client.inspect_container(id))
+            )
+        except Absent:
+            return None
+        # The engine also answers to the beginning of another container's id.
+        return found if found.name == f"/{id}" else None
+
+    async def _need(self, id: str) -> Inspected:
+        found = await self._find(id)
+        if found is None:
+            raise EngineProblem(f"there is no instance {id}")
+        return found
+
+    async def tail(self, id: str, lines: int) -> str:
+        """The last lines that it wrote, to both streams; empty if it is not there."""
+        try:
+            told = await self.engine.ask(f"cannot read the log of {id}", lambda client: client.logs(id, tail=lines))
+        except Absent:
+            return ""
+        return bytes(told).decode(errors="replace").rstrip("\n")
+
+    def logs(
+        self, id: str, *, follow: bool = False, since: float | None = None, tail: int | None = None
+    ) -> AsyncGenerator[logs.Line, None]:
+        """Lines of both streams with their times, oldest first; `since` is Unix seconds. Raises EngineProblem."""
+        return logs.lines(self.engine.socket, id, follow=follow, since=since, tail=tail)
+
+    # ----------------------------------------------------------------------------------------------- waiting
+
+    async def ready(self, id: str, check: Check) -> None:
+        """Wait until it is ready. Raises NotReady."""
+        await health.wait_until_ready(self, id, check)
+
+    async def ended(self, id: str, within: float) -> Ended:
+        """Wait until the instance ends. Raises NotReady when its time is up."""
+        until = time.monotonic() + within
+        while (found := await self._need(id)).state.status in ("created", "running", "paused"):
+            if time.monotonic() > until:
+                raise NotReady(f"{id} did not end within {within:g} seconds", await self.tail(id, health.SAID))
+            await asyncio.sleep(LOOK_AGAIN)
+        return Ended(found.state.exit_code, await self.tail(id, 1000))
+
+    async def drained(self, id: str, ports: Sequence[int], within: float) -> None:
+        """Wait until no connection to these ports of it is open, at most `within` seconds."""
+        found = await self._find(id)
+        if found is None or not found.state.pid:
+            return
+        until = time.monotonic() + within
+        while established(found.state.pid, ports) and time.monotonic() < until:
+            await asyncio.sleep(LOOK_AGAIN)
+
+    # ---------------------------------------------------------------------------------------------- commands
+
+    async def run(self, id: str, argv: Sequence[str], within: float) -> Ended:
+        """Run a command in it to its end, and return the end of what it wrote. Raises NotReady when its time is up."""
+        said = bytearray()
+        try:
+            async with asyncio.timeout(within):
+                code = await self._run(id, argv, said)
+        except TimeoutError:
+            words = " ".join(argv)
+            why = f"`{words}` in {id} did not end within {within:g} seconds and was killed"
+            raise NotReady(why, said.decode(errors="replace")) from None
+        return Ended(code, said.decode(errors="replace"))
+
+    async def _run(self, id: str, argv: Sequence[str], said: bytearray) -> int:
+        session = await open_exec(self.engine, id, argv)
+        try:
+            await session.end()
+            async with aclosing(aiter(session)) as pieces:
+                async for _, data in pieces:
+                    said += data
+                    del said[:-KEPT]
+            return await session.code()
+        finally:
+            await session.close()
+
+    async def open_exec(
+        self, id: str, argv: Sequence[str], *, tty: bool = False, rows: int = 24, columns: int = 80
+    ) -> ExecSession:
+        """Start a command that somebody talks to. The caller closes the session."""
+        return await open_exec(self.engine, id, argv, tty=tty, size=(rows, columns))
+
+
+def _lied(verb: str, id: str) -> EngineProblem:
+    return EngineProblem(f"cannot {verb} {id}: the engine said that it was done, and it is not")
+
+
+def _whose(found: Inspected) -> str:
+    by = found.labels.get(OPERATION)
+    return f"an instance of operation {by}" if by else "a container that is not ours"

@@ -1,0 +1,96 @@
+"""A command run inside a container: what is typed goes in, what it writes comes out, then its exit code."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.engine import Engine
+from runtime.instance import EngineProblem
+from runtime.stream import Connection, Stream, connect, pieces
+
+
+@dataclass(frozen=True)
+class ExecSession:
+    """One running command. Iterate over it for what it writes; close it, also when it was not read to its end."""
+
+    engine: Engine
+    id: str
+    connection: Connection
+    tty: bool
+
+    async def write(self, data: bytes) -> None:
+        """Give it input. What it no longer reads is dropped, as a pipe would."""
+        self.connection.writer.write(data)
+        try:
+            await self.connection.writer.drain()
+        except ConnectionError:
+            return
+
+    async def end(self) -> None:
+        """The end of its input."""
+        if self.connection.writer.can_write_eof():
+            self.connection.writer.write_eof()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Tell its terminal the new size."""
+        cannot = "cannot resize the terminal"
+        await self.engine.ask(cannot, lambda client: client.exec_resize(self.id, height=rows, width=columns))
+
+    def __aiter__(self) -> AsyncGenerator[tuple[Stream, bytes], None]:
+        return pieces(self.connection, tty=self.tty)
+
+    async def code(self, within: float = 5.0) -> int:
+        """Its exit code; the engine may know it a moment after the last output."""
+        try:
+            async with asyncio.timeout(within):
+                while (told := await self._told())["Running"] or told["ExitCode"] is None:
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise EngineProblem("cannot tell how the command ended: the engine says that it still runs") from None
+        return int(told["ExitCode"])
+
+    async def close(self) -> None:
+        """End the command with its process group if it still runs (the engine has no verb for that), and hang up."""
+        try:
+            told = await self._told()
+            if told["Running"] and told["Pid"]:
+                _kill(int(told["Pid"]), str(told["ContainerID"]))
+        finally:
+            await self.connection.close()
+
+    async def _told(self) -> dict[str, Any]:
+        told = await self.engine.ask("cannot look at a command", lambda client: client.exec_inspect(self.id))
+        if not isinstance(told, dict) or not {"Running", "ExitCode", "Pid", "ContainerID"} <= told.keys():
+            raise EngineProblem("cannot understand what the engine says of a command")
+        return told
+
+
+async def open_exec(
+    engine: Engine, container: str, argv: Sequence[str], *, tty: bool = False, size: tuple[int, int] | None = None
+) -> ExecSession:
+    """Start a command in a running container; `size` is the terminal's rows and columns."""
+    cannot = f"cannot run {argv[0]} in {container}"
+    made = await engine.ask(
+        cannot, lambda client: client.exec_create(container, list(argv), stdin=True, tty=tty, stdout=True, stderr=True)
+    )
+    if not isinstance(made, dict) or "Id" not in made:
+        raise EngineProblem(f"{cannot}: the engine's answer has no id")
+    connection = await connect(engine.socket, f"POST /exec/{made['Id']}/start", {"Detach": False, "Tty": tty})
+    session = ExecSession(engine, made["Id"], connection, tty)
+    if tty and size:
+        await session.resize(*size)
+    return session
+
+
+def _kill(pid: int, container: str) -> None:
+    """A command leads a process group of its own. Numbers are used again: be sure that it is in that container."""
+    try:
+        with open(f"/proc/{pid}/cgroup") as file:
+            ours = container in file.read()
+        if ours:
+            os.killpg(pid, signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        return
