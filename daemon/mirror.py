@@ -1,9 +1,9 @@
-"""A copy of all records, in memory and on disk, kept current by a watch: reading needs no store, and decides nothing."""
+"""A copy of all records, in memory and on disk, kept current by a watch: reading it needs no store, decides nothing."""
 
 import asyncio
 import hashlib
 import os
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -40,7 +40,10 @@ class Mirror:
         """Read what is on disk; until `follow` is current, it counts as stale from the newest change in it on."""
         newest = 0.0
         for file in self._folder.glob("*.record"):
-            where, entry = _read(file)
+            try:
+                where, entry = _read(file)
+            except ValueError:
+                continue  # spoilt by a stranger; the store tells it again
             self._entries[where] = entry
             newest = max(newest, file.stat().st_mtime)
         if newest:
@@ -48,14 +51,16 @@ class Mirror:
 
     async def follow(self) -> None:
         """Keep the copy current, for ever. A record that the store no longer tells of is kept: none is ever deleted."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with aclosing(self._kv.watch()) as told:
             async for change in told:
                 if isinstance(change, Sight):
                     self._see(change)
                 elif self._entries.get(change[0]) != change[1]:
                     self._entries[change[0]] = change[1]
-                    await asyncio.to_thread(_write, self._folder, *change)
+                    # On a full disk the file stays as it was: after a restart it counts as stale anyway.
+                    with suppress(OSError):
+                        await asyncio.to_thread(_write, self._folder, *change)
 
     def cluster(self) -> Cluster | None:
         return self._below(Cluster, "cluster").get(("cluster",))

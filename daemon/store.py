@@ -92,7 +92,7 @@ class Store:
         now, revision = await read(self._kv, where, Namespace)
         if _is_by(now, head.operation):
             return
-        if await self._incarnation() != token.incarnation or revision > token.revision:
+        if await self._incarnation() != token.incarnation:
             raise CommitLost(head.namespace)
         if revision < token.revision:
             raise StoreDown("the store answered with what the record was before the claim")

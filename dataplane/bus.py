@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -162,19 +161,25 @@ class Bus:
         async def closed() -> None:
             lost.set()
 
-        return await nats.connect(
-            self._url,
-            nkeys_seed_str=self._seed,
-            inbox_prefix=self._inbox,
-            pending_size=0,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-            connect_timeout=int(DIAL),
-            ping_interval=PING,
-            closed_cb=closed,
-            error_cb=_stay_quiet,
-        )
+        client = Client()
+        try:
+            await client.connect(
+                self._url,
+                nkeys_seed_str=self._seed,
+                inbox_prefix=self._inbox,
+                pending_size=0,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=int(DIAL),
+                ping_interval=PING,
+                closed_cb=closed,
+                error_cb=_stay_quiet,
+            )
+        except BaseException:
+            await client.close()  # it leaves its socket open where it was refused
+            raise
+        return client
 
 
 def _new(client: Client, complaint: Exception | None) -> str:

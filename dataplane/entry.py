@@ -37,8 +37,8 @@ class TooLarge(Exception):
 
 def key(*parts: str) -> str:
     """The key of these parts, reversibly: every byte that is no letter, digit, `_` or `-` becomes `=XX`."""
-    if not all(parts):
-        raise ValueError(f"a key cannot have an empty part: {parts}")
+    if not parts or not all(parts):
+        raise ValueError(f"a key has parts, and none is empty: {parts}")
     return ".".join(_FORBIDDEN.sub(_as_hex, part) for part in parts)
 
 

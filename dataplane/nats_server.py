@@ -13,11 +13,13 @@ import nkeys  # type: ignore[import-untyped]
 from msgspec import Struct
 
 from dataplane.entry import StoreDown
-from dataplane.process import Process
+from dataplane.process import Process, ProcessDied, started
 from runtime.command import ENVIRONMENT, CommandError, CommandMissing, run
 
 OLDEST = (2, 12)
 """The oldest version of a system's own nats-server that is preferred to the packaged one."""
+GREETING = 1.0
+"""Seconds until whoever listens on our port and says nothing is not our server."""
 LARGEST_MESSAGE = 8 * 1024 * 1024
 """Bytes. An operation's record holds its plan, and that up to two heads with their manifests."""
 
@@ -57,20 +59,24 @@ class NatsServer:
 
         Raises ProcessDied if it ended, CommandMissing without a program, StoreDown after `within` seconds.
         """
-        candidates = [self._process(binary) for binary in await _binaries()]
-        running = next((process for process in candidates if process.running()), None)
+        candidates = await self._candidates()
+        process = next((one for one in candidates if one.running()), candidates[0])
         if self._is_configured_otherwise():
-            if running:
-                await running.stop()
+            await process.stop()
             _write_secret(self._configuration_file, self.configuration().encode())
-        process = running or candidates[0]
-        await process.ensure()
-        await self._answers(process, within)
+        await self._answers(process, await process.ensure(), within)
+
+    async def running(self) -> int | None:
+        """The pid of the server, or None while it does not run."""
+        return next((pid for process in await self._candidates() if (pid := process.running())), None)
 
     async def stop(self) -> None:
         """End it, its records on disk."""
-        for binary in await _binaries():
-            await self._process(binary).stop()
+        for process in await self._candidates():
+            await process.stop()
+
+    async def _candidates(self) -> list[Process]:
+        return [self._process(binary) for binary in await _binaries()]
 
     def _process(self, binary: Path) -> Process:
         return Process("nats-server", (str(binary), "-c", str(self._configuration_file)), self.folder)
@@ -114,11 +120,12 @@ accounts {{
 }}
 """
 
-    async def _answers(self, process: Process, within: float) -> None:
+    async def _answers(self, process: Process, pid: int, within: float) -> None:
         try:
             async with asyncio.timeout(within):
                 while not await self._is_ready():
-                    process.require_alive()
+                    if not started(pid):  # its command line cannot be read yet while it is being started
+                        raise ProcessDied(process.name, process.said())
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise StoreDown(f"nats-server did not answer within {within:g} seconds: {process.said()}") from None
@@ -130,7 +137,8 @@ accounts {{
         except OSError:
             return False
         try:
-            greeting = await reader.readline()
+            async with asyncio.timeout(GREETING):
+                greeting = await reader.readline()
             info = msgspec.json.decode(greeting.removeprefix(b"INFO "), type=_Info)
         except (OSError, ValueError):
             return False

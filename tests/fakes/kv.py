@@ -1,0 +1,134 @@
+"""A bucket in memory that behaves like the store's: it can be frozen or down, and a late put obeys compare-and-set."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Literal, Protocol, TypeVar
+
+from dataplane.entry import Entry, Moved, Sight, StoreDown, TooLarge
+
+T = TypeVar("T")
+
+LARGEST = 8 * 1024 * 1024 - 1024
+
+
+class Touch(Protocol):
+    """What every change to a fake goes through: it may fail, or come late, instead of taking effect."""
+
+    async def __call__(self, what: str, effect: Callable[[], T]) -> T: ...
+
+
+async def at_once(what: str, effect: Callable[[], T]) -> T:
+    return effect()
+
+
+class Late:
+    """A touch that holds the next `count` changes back: their sender hears nothing, and they may come later."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.held: list[Callable[[], object]] = []
+        self.before_next: Callable[[], None] | None = None
+
+    async def __call__(self, what: str, effect: Callable[[], T]) -> T:
+        if self.before_next:
+            act, self.before_next = self.before_next, None
+            act()
+        if self.count:
+            self.count -= 1
+            self.held.append(effect)
+            raise StoreDown("no answer")
+        return effect()
+
+    def deliver(self) -> None:
+        held, self.held = self.held, []
+        for effect in held:
+            try:
+                effect()
+            except Moved:
+                continue
+
+
+class FakeKv:
+    """Frozen, it answers nobody and does what it was sent once it is thawed; down, nothing reaches it."""
+
+    def __init__(self, touch: Touch = at_once) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.revision = 0
+        self.state: Literal["up", "frozen", "down"] = "up"
+        self._touch = touch
+        self._in_flight: list[Callable[[], int]] = []
+        self._watchers: set[asyncio.Queue[tuple[str, Entry] | Sight]] = set()
+
+    async def get(self, key: str) -> Entry | None:
+        self._require_up()
+        return self.entries.get(key)
+
+    async def put(self, key: str, value: bytes, revision: int) -> int:
+        def effect() -> int:
+            return self._write(key, value, revision)
+
+        if len(value) > LARGEST:
+            raise TooLarge(key)
+        if self.state == "frozen":
+            self._in_flight.append(effect)
+        self._require_up()
+        return await self._touch(f"put {key}", effect)
+
+    async def all(self, prefix: str) -> dict[str, Entry]:
+        self._require_up()
+        return {key: entry for key, entry in self.entries.items() if key.startswith(prefix + ".")}
+
+    async def watch(self) -> AsyncGenerator[tuple[str, Entry] | Sight, None]:
+        told: asyncio.Queue[tuple[str, Entry] | Sight] = asyncio.Queue()
+        if self.state == "up":
+            self._tell_all(told)
+        else:
+            told.put_nowait(Sight.LOST)
+        self._watchers.add(told)
+        try:
+            while True:
+                yield await told.get()
+        finally:
+            self._watchers.discard(told)
+
+    def freeze(self) -> None:
+        self._leave("frozen")
+
+    def kill(self) -> None:
+        self._leave("down")
+
+    def start(self) -> None:
+        """Be up again, having done first what was sent meanwhile."""
+        self.state = "up"
+        for effect in self._in_flight:
+            try:
+                effect()
+            except Moved:
+                continue
+        self._in_flight.clear()
+        for told in self._watchers:
+            self._tell_all(told)
+
+    def _leave(self, state: Literal["frozen", "down"]) -> None:
+        self.state = state
+        for told in self._watchers:
+            told.put_nowait(Sight.LOST)
+
+    def _require_up(self) -> None:
+        if self.state != "up":
+            raise StoreDown(f"the store is {self.state}")
+
+    def _tell_all(self, told: asyncio.Queue[tuple[str, Entry] | Sight]) -> None:
+        for key, entry in sorted(self.entries.items(), key=lambda one: one[1].revision):
+            told.put_nowait((key, entry))
+        told.put_nowait(Sight.CURRENT)
+
+    def _write(self, key: str, value: bytes, revision: int) -> int:
+        there = self.entries.get(key)
+        if (there.revision if there else 0) != revision:
+            raise Moved(key)
+        self.revision += 1
+        self.entries[key] = Entry(value, self.revision)
+        for told in self._watchers:
+            told.put_nowait((key, self.entries[key]))
+        return self.revision

@@ -1,0 +1,192 @@
+"""The records over a bucket in memory: who may take which name, history, operations, and what cannot be read."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+from msgspec import structs
+
+from daemon.records import DeployPoint, Held, Namespace, Reservation
+from daemon.store import Store
+from daemon.wire import Problem, Refused
+from tests.fakes.kv import FakeKv, Late
+from tests.fakes.records import CLUSTER, MACHINE, claim, head, operation, play, token_of
+
+# ------------------------------------------------------------------------------------------- reservations
+
+
+def test_a_name_belongs_to_the_namespace_that_took_it_first() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        await store.reserve("hostname", "shop.example.com", "op-1", "shop")
+        await store.reserve("hostname", "shop.example.com", "op-2", "shop")
+        with pytest.raises(Refused) as refused:
+            await store.reserve("hostname", "shop.example.com", "op-3", "blog")
+        assert refused.value.code == "name.taken"
+        assert "shop" in refused.value.why
+        await store.reserve("address", "10.210.1.5", "op-1", "shop")
+        assert await store.reservations("hostname") == {"shop.example.com": Reservation("op-1", "shop")}
+        assert await store.reservations("address") == {"10.210.1.5": Reservation("op-1", "shop")}
+
+    play(story)
+
+
+def test_only_whoever_holds_a_name_frees_it() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        await store.reserve("address", "10.210.1.5", "op-1", "shop")
+        await store.release("address", "10.210.1.5", "blog")
+        await store.release("address", "10.210.1.5", "shop", "op-2")
+        assert await store.reservations("address") == {"10.210.1.5": Reservation("op-1", "shop")}
+        await store.release("address", "10.210.1.5", "shop", "op-1")
+        assert await store.reservations("address") == {}
+        await store.release("address", "10.210.1.5", "shop")
+        await store.reserve("address", "10.210.1.5", "op-3", "blog")
+        await store.release("address", "10.210.1.5", "blog")
+        assert await store.reservations("address") == {}
+
+    play(story)
+
+
+@pytest.mark.parametrize("was_held_once", [False, True])
+def test_a_reservation_that_was_taken_back_never_arrives(was_held_once: bool) -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        if was_held_once:
+            await store.reserve("address", "10.210.1.5", "op-0", "blog")
+            await store.release("address", "10.210.1.5", "blog")
+        late.count = 1
+        with pytest.raises(Refused):
+            await store.reserve("address", "10.210.1.5", "op-1", "shop")
+        await store.release("address", "10.210.1.5", "shop", "op-1")
+        late.deliver()
+        assert await store.reservations("address") == {}
+
+    play(story)
+
+
+def test_of_many_that_reserve_at_once_one_namespace_wins() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        asking = [store.reserve("service", "10.210.224.1", f"op-{n}", f"ns-{n}") for n in range(20)]
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert sum(answer is None for answer in answers) == 1
+
+    play(story)
+
+
+# ---------------------------------------------------------------------------- history, operations, cluster
+
+
+def test_history_is_told_oldest_first_also_beyond_nine() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        points = [DeployPoint(head("op-1", deploy=n), (Held("data", "op-2", "77"),), "op-2", "at") for n in range(12)]
+        for point in reversed(points):
+            await store.keep_point(point)
+        await store.keep_point(DeployPoint(head("op-1", "shop-2"), (), "op-2", "at"))
+        assert await store.points("shop") == points
+        assert await store.point("shop", 11) == points[11]
+        assert await store.point("shop", 12) is None
+        before = kv.revision
+        await store.keep_point(points[3])
+        assert kv.revision == before
+
+    play(story)
+
+
+def test_an_operation_begins_once_and_its_later_ending_counts() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        for id in ("op-2", "op-1"):
+            await store.begin(operation(id))
+        await store.begin(operation("op-1"))
+        with pytest.raises(Refused) as refused:
+            await store.begin(structs.replace(operation("op-1"), who="bob"))
+        assert refused.value.code == "operation.exists"
+        assert await store.operations() == [operation("op-1"), operation("op-2")]
+        await store.end("op-1", "stuck", "then")
+        await store.end("op-1", "taken_back", "later")
+        before = kv.revision
+        await store.end("op-1", "taken_back", "later still")
+        await store.end("op-9", "done", "then")
+        assert kv.revision == before
+        assert await store.operation("op-1") == structs.replace(
+            operation("op-1"), ending="taken_back", ended_at="later"
+        )
+        assert await store.operation("op-9") is None
+
+    play(story)
+
+
+def test_founding_again_changes_nothing() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        before = kv.revision
+        await store.found(structs.replace(CLUSTER, incarnation=9), structs.replace(MACHINE, id="other"))
+        assert kv.revision == before
+        assert await store.incarnation() == 1
+
+    play(story)
+
+
+def test_namespaces_are_told_by_name() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        for name in ("shop", "blog"):
+            await store.commit(head("op-1", name), await token_of(store, claim("op-1"), name))
+        assert {name: one.head for name, one in (await store.namespaces()).items()} == {
+            name: head("op-1", name) for name in ("shop", "blog")
+        }
+        assert await store.namespace("none") == Namespace()
+
+    play(story)
+
+
+# ------------------------------------------------------------------------------------------ what goes wrong
+
+
+def test_without_a_store_everything_that_only_looks_or_begins_is_refused() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        kv.kill()
+        asking: list[Awaitable[object]] = [
+            store.namespace("shop"),
+            store.namespaces(),
+            store.claim("shop", claim("op-1")),
+            store.free("shop", "op-1"),
+            store.reserve("address", "10.210.1.5", "op-1", "shop"),
+            store.release("address", "10.210.1.5", "shop"),
+            store.reservations("address"),
+            store.point("shop", 1),
+            store.points("shop"),
+            store.keep_point(DeployPoint(head("op-1"), (), "op-2", "at")),
+            store.begin(operation("op-1")),
+            store.operation("op-1"),
+            store.operations(),
+            store.end("op-1", "done", "then"),
+            store.incarnation(),
+            store.found(CLUSTER, MACHINE),
+        ]
+        for one in asking:
+            with pytest.raises(Refused) as refused:
+                await one
+            assert refused.value.code == "store.down"
+
+    play(story)
+
+
+@pytest.mark.parametrize("value", [b"", b"not json", b'{"head": 5}', b"\xff", b"null"])
+def test_a_record_that_makes_no_sense_is_named_and_left_alone(value: bytes) -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        revision = await kv.put("namespaces.shop", value, 0)
+        for asking in (store.namespace("shop"), store.namespaces(), store.claim("shop", claim("op-1"))):
+            with pytest.raises(Problem) as problem:
+                await asking
+            assert problem.value.code == "record.unreadable"
+            assert "namespaces.shop" in str(problem.value)
+        assert kv.entries["namespaces.shop"].revision == revision
+
+    play(story)
+
+
+def test_a_head_that_does_not_fit_is_refused_and_not_written() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        token = await token_of(store, claim("op-1"))
+        with pytest.raises(Refused) as refused:
+            await store.commit(structs.replace(head("op-1"), manifest="x" * (9 << 20)), token)
+        assert refused.value.code == "record.too_large"
+        await store.commit(head("op-1"), token)
+
+    play(story)
