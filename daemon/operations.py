@@ -199,9 +199,12 @@ class Operations:
 
     def ls(self, *, all: bool) -> Success:
         """kind `operations`: those that are not over, or all, newest first."""
+        return Success("operations", {"operations": msgspec.to_builtins(self.rows(all=all))})
+
+    def rows(self, *, all: bool) -> list[OperationRow]:
+        """A row for each operation, newest first."""
         rows = [_row(story, running=self.is_running(story.operation)) for story in stories(self.means.folder)]
-        shown = [row for row in rows if all or row.state in ("running", "stuck")]
-        return Success("operations", {"operations": msgspec.to_builtins(shown[::-1])})
+        return [row for row in reversed(rows) if all or row.state in ("running", "stuck")]
 
     async def show(self, id: str, tell: Listener, *, follow: bool) -> Success:
         """kind `operation`: its row, events and answer; with `follow`, once it is over, after telling its events."""

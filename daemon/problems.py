@@ -7,6 +7,9 @@ from daemon.primitive import NotSo
 from daemon.wire import Problem, Refused
 from dataplane.dataset import NoRoom, NotOurs, PoolUnavailable, ZfsProblem
 from dataplane.entry import Moved, StoreDown
+from dataplane.firewall import FirewallProblem
+from dataplane.gateway import GatewayProblem
+from dataplane.names import NamesProblem
 from runtime.command import CommandError
 from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady
 
@@ -16,6 +19,9 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (Moved, "record.moved"),
     (NotSo, "verify.differs"),
     (ServingProblem, "serving.failed"),
+    (FirewallProblem, "serving.failed"),
+    (NamesProblem, "serving.failed"),
+    (GatewayProblem, "serving.failed"),
     (NoRoom, "pool.full"),
     (NotOurs, "volume.foreign"),
     (PoolUnavailable, "pool.down"),

@@ -1,0 +1,71 @@
+"""Who answers what: changes by the operations, looks by what can be seen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from daemon.callers import Caller
+from daemon.looking import Looking
+from daemon.operations import Operations
+from daemon.wire import (
+    Event,
+    Exec,
+    How,
+    Input,
+    Look,
+    Mutation,
+    OpAbort,
+    OpLs,
+    OpResume,
+    OpShow,
+    Output,
+    Success,
+)
+
+Tell = Callable[[Event], None]
+Emit = Callable[[Event | Output], Awaitable[None]]
+
+
+class Answering:
+    """Sends each request to who answers it. Implements `daemon.server.Answers`."""
+
+    def __init__(self, operations: Operations, looking: Looking) -> None:
+        self._operations, self._looking = operations, looking
+
+    async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
+        return await self._operations.mutate(request, how, who.name, tell)
+
+    async def operate(self, request: OpResume | OpAbort, how: How, who: Caller, tell: Tell) -> Success:
+        if isinstance(request, OpAbort):
+            return await self._operations.abort(request.id)
+        return await self._operations.resume(request.id, tell)
+
+    async def look(self, request: Look, emit: Emit) -> Success:
+        match request:
+            case OpLs():
+                return self._operations.ls(all=request.all)
+            case OpShow():
+                return await _streamed(lambda tell: self._operations.show(request.id, tell, follow=request.follow), emit)
+            case _:
+                return await self._looking.look(request, emit)
+
+    async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
+        return await self._looking.exec(request, inputs, emit)
+
+
+async def _streamed(effort: Callable[[Tell], Awaitable[Success]], emit: Emit) -> Success:
+    """What is told while somebody listens is emitted in turn, and a slow listener slows nobody else."""
+    told: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    async def whole() -> Success:
+        try:
+            return await effort(told.put_nowait)
+        finally:
+            told.put_nowait(None)
+
+    task = asyncio.create_task(whole())
+    try:
+        while event := await told.get():
+            await emit(event)
+        return await task
+    finally:
+        task.cancel()
