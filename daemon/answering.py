@@ -44,7 +44,9 @@ class Answering:
             case OpLs():
                 return self._operations.ls(all=request.all)
             case OpShow():
-                return await _streamed(lambda tell: self._operations.show(request.id, tell, follow=request.follow), emit)
+                return await _streamed(
+                    lambda tell: self._operations.show(request.id, tell, follow=request.follow), emit
+                )
             case _:
                 return await self._looking.look(request, emit)
 

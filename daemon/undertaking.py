@@ -107,7 +107,7 @@ class Undertaking:
         """No step runs before the record exists: a claim without a record has done nothing."""
         try:
             await self.means.store.begin(record_of(story.heading, self.means.machine))
-        except (StoreDown, Problem) as failure:
+        except (StoreDown, Problem, asyncio.CancelledError) as failure:
             return await self.means.engine.resolve(story, self.primitive, plan, failure)
         return await self.means.engine.run(story, self.primitive, plan)
 

@@ -49,7 +49,7 @@ def test_a_first_deploy_makes_everything_in_the_order_of_after() -> None:
     assert plan.actions == {"db": "create", "web": "create"}
     assert plan.volume_actions == {"data": "create"}
     assert [[c.service for c in level.candidates] for level in plan.levels] == [["db"], ["web"]]
-    assert not (plan.stops or plan.goes or plan.snapshot)
+    assert (len(plan.stops), len(plan.goes), len(plan.snapshot)) == (0, 0, 0)
     assert [g.source for g in plan.generations] == [None]
     assert {name.kind for name in plan.reserves} == {"address", "service", "hostname"}
     assert plan.after.deploy == 1

@@ -1,0 +1,58 @@
+"""What the law is tried on: a world to begin with, and one request."""
+
+from dataclasses import dataclass
+
+from daemon.wire import Deploy, Mutation, Rollback
+
+SHOP = """
+namespace = "shop"
+[services.db]
+image = "db:{db}"
+volumes = {{ data = "/data" }}
+ports = {{ pg = 5432 }}
+ready = {{ tcp = "pg" }}
+[services.web]
+image = "web:{web}"
+after = ["db"]
+ports = {{ web = 80 }}
+routes = ["{{namespace}}.example.com"]
+replicas = {replicas}
+{more}
+[volumes.data]
+"""
+
+
+def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "") -> Deploy:
+    return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more))
+
+
+HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
+BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
+
+
+@dataclass(frozen=True)
+class Case:
+    """`first` are requests that make the world; between them rows are written into the database's volume."""
+
+    name: str
+    first: tuple[Mutation, ...]
+    ask: Mutation
+
+
+CASES = (
+    Case("create", (), shop()),
+    Case("replace a stateless service", (shop(),), shop(web="2")),
+    Case("recreate a stateless service", (shop(),), shop(web="2", more='update = "recreate"')),
+    Case("replace a writer", (shop(),), shop(db=2)),
+    Case("replace both", (shop(),), shop(db=2, web="2")),
+    Case("a hook that changes the data", (shop(),), shop(web="2", more=HOOK)),
+    Case("a hook that fails after changing the data", (shop(),), shop(web="3", more=BAD_HOOK)),
+    Case("a candidate that never gets ready", (shop(),), shop(db=666, web="2")),
+    Case("scale", (shop(),), shop(replicas=3)),
+    Case("remove a writer", (shop(),), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"')),
+    Case("roll back", (shop(), shop(web="2")), Rollback("shop")),
+    Case("roll back code and schema", (shop(), shop(db=2, web="2", more=HOOK)), Rollback("shop")),
+    Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),
+    Case("roll far back", (shop(), shop(db=2), shop(db=3)), Rollback("shop", to=1)),
+    Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
+)
