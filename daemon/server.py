@@ -12,10 +12,11 @@ from aiohttp import web
 from daemon import asking
 from daemon.callers import Caller, caller, require_may_change
 from daemon.listening import leave, listen
-from daemon.replying import Gone, Reply, ending, stopping
+from daemon.replying import Gone, Reply
 from daemon.wire import (
     Call,
     Deploy,
+    Error,
     Event,
     Exec,
     Failure,
@@ -116,24 +117,24 @@ class Server:
     async def _last(self, call: Call, who: Caller, body: asking.Body, reply: Reply) -> bytes:
         match call.request:
             case Exec() as request:
-                return await ending(self._answers.exec(request, body.inputs(), reply.emit), call)
+                return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
             case OpResume() | OpAbort() as request:
                 return await self._changed(partial(self._answers.operate, request, call.how, who), call, reply)
             case Deploy() | Rollback() as request:
                 return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
             case request:
-                return await ending(self._answers.look(request, reply.emit), call)
+                return await _ending(self._answers.look(request, reply.emit), call)
 
     async def _changed(self, change: Change, call: Call, reply: Reply) -> bytes:
         """Tell what happens while the client listens. The change is a task of its own: it outlives the client."""
         told: asyncio.Queue[Event | None] = asyncio.Queue()
-        task = asyncio.create_task(ending(change(told.put_nowait), call))
+        task = asyncio.create_task(_ending(change(told.put_nowait), call))
         self._changes.add(task)
         task.add_done_callback(self._changes.discard)
         task.add_done_callback(lambda _: told.put_nowait(None))
         while event := await told.get():
             await reply.emit(event)
-        return stopping(call) if task.cancelled() else task.result()
+        return _stopping(call) if task.cancelled() else task.result()
 
 
 async def _asked(request: web.Request, body: asking.Body) -> Call:
@@ -143,3 +144,27 @@ async def _asked(request: web.Request, body: asking.Body) -> Call:
     if (request.method, folder) == ("GET", "/v1"):
         return Call(asking.look(kind, request.query))
     raise asking.unknown(f"nobody answers {request.method} {request.path}")
+
+
+async def _ending(answer: Awaitable[Success], call: Call) -> bytes:
+    """The last line. An exception that is no Problem is a bug: the log has it in full, the client in short."""
+    try:
+        return encode(await answer)
+    except Problem as problem:
+        operation: str | None = getattr(problem, "operation", None)
+        return encode(Failure(problem.error, operation or call.how.op_id))
+    except Gone:
+        raise
+    except Exception as bug:
+        kind = asking.kind_of(call.request)
+        log.exception("a bug while answering %s", kind)
+        why = f"the daemon has a bug ({type(bug).__name__}: {bug}), and its log says where"
+        error = Error("bug", "error", f"cannot answer {kind}", why, "report it with the end of the daemon's log")
+        return encode(Failure(error, call.how.op_id))
+
+
+def _stopping(call: Call) -> bytes:
+    """The last line to somebody whose operation goes down with the daemon."""
+    what = f"cannot tell how {asking.kind_of(call.request)} ends"
+    why = "the daemon is being stopped, and resolves what is open when it starts again"
+    return encode(Failure(Error("daemon.stopping", "error", what, why, "ployzctl op ls"), call.how.op_id))

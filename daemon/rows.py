@@ -1,0 +1,99 @@
+"""What is committed beside what the engine says of it: pure functions from records and conditions to results."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Literal
+
+from daemon.records import DeployPoint, Head, Running, Service
+from daemon.wire import DeployRow, InstanceRow, NamespaceStatus, PoolStatus, ServiceStatus
+from runtime.instance import Condition
+
+Conditions = Mapping[str, Condition] | None
+"""By instance; None while the engine cannot be asked."""
+State = Literal["running", "starting", "stopped", "restarting", "missing", "unknown"]
+FILLING_UP = 0.8
+MANY_RESTARTS = 3
+LATELY = timedelta(minutes=10)
+
+
+def instances(heads: Iterable[Head], conditions: Conditions) -> list[InstanceRow]:
+    """A row for each committed instance, by namespace, service and id."""
+    rows = (
+        _instance(head.namespace, service, running, conditions)
+        for head in heads
+        for service in head.services.values()
+        for running in service.instances
+    )
+    return sorted(rows, key=lambda row: (row.namespace, row.service, row.id))
+
+
+def _instance(namespace: str, service: Service, running: Running, conditions: Conditions) -> InstanceRow:
+    found = (conditions or {}).get(running.id)
+    return InstanceRow(
+        id=running.id,
+        namespace=namespace,
+        service=service.name,
+        machine=running.machine,
+        ip=running.ip,
+        state=_state(found, known=conditions is not None),
+        since=found.since if found else None,
+        restarts=found.restarts if found else 0,
+        last_exit=found.last_exit if found else None,
+        image=service.image,
+        digest=service.digest,
+    )
+
+
+def _state(found: Condition | None, *, known: bool) -> State:
+    if found is None:
+        return "missing" if known else "unknown"
+    return "starting" if found.status == "created" else found.status
+
+
+def namespace(head: Head, rows: Iterable[InstanceRow]) -> NamespaceStatus:
+    """How many of its committed instances run, for each service by name. `rows` may hold those of others too."""
+    up = [row.service for row in rows if row.namespace == head.namespace and row.state == "running"]
+    services = [
+        ServiceStatus(head.namespace, name, up.count(name), len(service.instances))
+        for name, service in sorted(head.services.items())
+    ]
+    routes = sorted(route for service in head.services.values() for route in service.routes)
+    return NamespaceStatus(head.namespace, head.deploy, head.at, services, routes)
+
+
+def deploys(head: Head | None, points: Iterable[DeployPoint]) -> list[DeployRow]:
+    """The deploy points, newest first; `snapshots` names, for each volume, the one that holds a point's data."""
+    rows = [_deploy(point.head, {held.volume: held.snapshot for held in point.data}) for point in points]
+    current = [_deploy(head, {}, current=True)] if head else []
+    return sorted([*rows, *current], key=lambda row: row.number, reverse=True)
+
+
+def _deploy(head: Head, snapshots: dict[str, str], *, current: bool = False) -> DeployRow:
+    images = {name: pinned(service) for name, service in head.services.items()}
+    id = f"{head.namespace}/{head.deploy}"
+    return DeployRow(head.deploy, id, head.at, head.who, head.operation, current, images, snapshots)
+
+
+def pinned(service: Service) -> str:
+    """`postgres:16@sha256:…`: the image as it was asked for, and what it meant then."""
+    return service.image if "@" in service.image else f"{service.image}@{service.digest}"
+
+
+def troubles(rows: Iterable[InstanceRow], pools: Iterable[PoolStatus], now: datetime) -> Iterator[str]:
+    """What somebody should look at: instances that are gone or restart again and again, pools that fill up."""
+    for row in rows:
+        name = f"instance {row.id} of {row.namespace}/{row.service}"
+        if row.state == "missing":
+            yield f"{name} is missing: the engine does not know it"
+        if _keeps_restarting(row, now):
+            yield f"{name} keeps restarting ({row.restarts} times, last exit {row.last_exit})"
+    for pool in pools:
+        if pool.used >= FILLING_UP * pool.size:
+            yield f"the pool of {pool.machine} is {100 * pool.used // max(pool.size, 1)} % full"
+
+
+def _keeps_restarting(row: InstanceRow, now: datetime) -> bool:
+    if row.state == "restarting":
+        return True
+    lately = row.since is not None and now - datetime.fromisoformat(row.since) < LATELY
+    return row.restarts >= MANY_RESTARTS and lately
