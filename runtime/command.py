@@ -9,6 +9,8 @@ import asyncio
 import os
 import shlex
 import signal
+import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,9 +115,10 @@ async def detach(
     command = tuple(os.fspath(word) for word in argv)
     with log.open("ab") as file:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
+            process = await asyncio.to_thread(
+                subprocess.Popen[bytes],
+                command,
+                stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 env={**ENVIRONMENT, **(environment or {})},
@@ -124,6 +127,8 @@ async def detach(
             )
         except FileNotFoundError:
             raise CommandMissing(command[0]) from None
+    # Not asyncio's subprocess: from Python 3.12 on, its transport kills the process when the loop closes.
+    threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
     return process.pid
 
 
