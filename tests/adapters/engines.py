@@ -17,7 +17,7 @@ from typing import Any
 
 import docker
 
-from runtime.command import detach
+from runtime.command import detach, run
 from runtime.container import OPERATION
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
@@ -58,8 +58,11 @@ class RealEngine:
 
 
 @contextmanager
-def real_engine(*more: str) -> Iterator[RealEngine]:
-    """Start an engine, with the image and the network, and end it together with everything it runs."""
+def real_engine(*more: str, ended_by: Sequence[int] = ()) -> Iterator[RealEngine]:
+    """Start an engine, with the image and the network, and end it together with everything it runs.
+
+    `ended_by` are the pids of engines that took its place meanwhile.
+    """
     folder = Path(tempfile.mkdtemp(prefix="p"))
     place = EnginePlace(folder, folder / "s", "10.209.1.1/24", 1420)
     pid = asyncio.run(_started(place, more))
@@ -75,7 +78,9 @@ def real_engine(*more: str) -> Iterator[RealEngine]:
             raw.remove_container(container["Id"], force=True)
         for client in (instances, raw):
             client.close()
-        _end(pid)
+        for each in (pid, *ended_by):
+            _end(each)
+        asyncio.run(_unmount(folder))
         shutil.rmtree(folder)
 
 
@@ -86,9 +91,16 @@ async def _started(place: EnginePlace, more: Sequence[str]) -> int:
     return pid
 
 
+async def _unmount(folder: Path) -> None:
+    """An engine that was killed leaves its folders mounted."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((mount for mount in mounts if Path(mount).is_relative_to(folder)), reverse=True):
+        await run("umount", "--lazy", mount)
+
+
 def _end(pid: int) -> None:
-    os.kill(pid, signal.SIGTERM)
-    with suppress(ChildProcessError):
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
 
 
