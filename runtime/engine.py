@@ -1,6 +1,7 @@
 """The engine's socket: every question goes through here, in a thread, and with a limit on its time."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,8 +24,8 @@ class Absent(EngineProblem):
 class Engine:
     """A Docker engine. `within` is seconds that it may take to answer, unless a question says otherwise."""
 
-    def __init__(self, socket: Path, *, within: float = 30.0, at_once: int = 16) -> None:
-        self.socket, self.within = socket, within
+    def __init__(self, path: Path, *, within: float = 30.0, at_once: int = 16) -> None:
+        self.socket, self.within = path, within
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="engine")
         self._clients: dict[float, docker.APIClient] = {}
 
@@ -51,6 +52,7 @@ class Engine:
 
     def _answer(self, cannot: str, question: Callable[[docker.APIClient], T], within: float) -> T:
         try:
+            self._require_listener()
             return question(self._client(within))
         except NotFound as error:
             raise Absent(f"{cannot}: {error.explanation or error}") from error
@@ -62,6 +64,12 @@ class Engine:
             raise EngineUnavailable(f"{cannot}: the engine at {self.socket} gave no whole answer: {error}") from error
         except (DockerException, ValueError) as error:
             raise EngineProblem(f"{cannot}: {error}") from error
+
+    def _require_listener(self) -> None:
+        """Raises OSError where nobody listens. The package would leave its socket open when it cannot connect."""
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(self.within)
+            knock.connect(str(self.socket))
 
     def _client(self, within: float) -> docker.APIClient:
         if within not in self._clients:

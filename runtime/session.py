@@ -46,7 +46,7 @@ class ExecSession:
         """Its exit code; the engine may know it a moment after the last output."""
         try:
             async with asyncio.timeout(within):
-                while (told := await self._told())["Running"] or told["ExitCode"] is None:
+                while (told := await _told(self.engine, self.id))["Running"] or told["ExitCode"] is None:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise EngineProblem("cannot tell how the command ended: the engine says that it still runs") from None
@@ -55,17 +55,9 @@ class ExecSession:
     async def close(self) -> None:
         """End the command with its process group if it still runs (the engine has no verb for that), and hang up."""
         try:
-            told = await self._told()
-            if told["Running"] and told["Pid"]:
-                _kill(int(told["Pid"]), str(told["ContainerID"]))
+            await _end(self.engine, self.id)
         finally:
             await self.connection.close()
-
-    async def _told(self) -> dict[str, Any]:
-        told = await self.engine.ask("cannot look at a command", lambda client: client.exec_inspect(self.id))
-        if not isinstance(told, dict) or not {"Running", "ExitCode", "Pid", "ContainerID"} <= told.keys():
-            raise EngineProblem("cannot understand what the engine says of a command")
-        return told
 
 
 async def open_exec(
@@ -78,11 +70,32 @@ async def open_exec(
     )
     if not isinstance(made, dict) or "Id" not in made:
         raise EngineProblem(f"{cannot}: the engine's answer has no id")
-    connection = await connect(engine.socket, f"POST /exec/{made['Id']}/start", {"Detach": False, "Tty": tty})
+    try:
+        connection = await connect(engine.socket, f"POST /exec/{made['Id']}/start", {"Detach": False, "Tty": tty})
+    except BaseException:
+        await _end(engine, made["Id"])
+        raise
     session = ExecSession(engine, made["Id"], connection, tty)
-    if tty and size:
-        await session.resize(*size)
+    try:
+        if tty and size:
+            await session.resize(*size)
+    except BaseException:
+        await session.close()
+        raise
     return session
+
+
+async def _told(engine: Engine, id: str) -> dict[str, Any]:
+    told = await engine.ask("cannot look at a command", lambda client: client.exec_inspect(id))
+    if not isinstance(told, dict) or not {"Running", "ExitCode", "Pid", "ContainerID"} <= told.keys():
+        raise EngineProblem("cannot understand what the engine says of a command")
+    return told
+
+
+async def _end(engine: Engine, id: str) -> None:
+    told = await _told(engine, id)
+    if told["Running"] and told["Pid"]:
+        _kill(int(told["Pid"]), str(told["ContainerID"]))
 
 
 def _kill(pid: int, container: str) -> None:

@@ -1,0 +1,140 @@
+"""Images that come from a registry: a real one (Debian's docker-registry) on the loopback of the sandbox."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from runtime.command import detach
+from runtime.instance import ImageMissing
+from tests.adapters.engines import IMAGE, RealEngine, packed, real_engine, specification
+
+REGISTRY = "127.0.0.1:5000"
+NAME = f"{REGISTRY}/shop/web"
+CONFIGURATION = """
+version: 0.1
+log: {{ level: error }}
+storage:
+  filesystem: {{ rootdirectory: {folder} }}
+http:
+  addr: {address}
+"""
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[RealEngine]:
+    with real_engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="p") as name:
+        folder = Path(name)
+        (folder / "config.yml").write_text(CONFIGURATION.format(folder=folder / "data", address=REGISTRY))
+        pid = asyncio.run(listening(folder))
+        yield
+        with suppress(ChildProcessError):
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+
+
+async def listening(folder: Path) -> int:
+    pid = await detach("docker-registry", "serve", folder / "config.yml", log=folder / "log")
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(*REGISTRY.split(":"))
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return pid
+
+
+def publish(real: RealEngine, tag: str, content: str) -> None:
+    """Put an image at the registry, and forget it here."""
+    real.raw.import_image_from_data(packed(content), repository=NAME, tag=tag)
+    told = real.raw.push(NAME, tag=tag)
+    assert "error" not in told, told
+    real.raw.remove_image(f"{NAME}:{tag}", force=True)
+
+
+def test_an_image_is_fetched_by_digest(real: RealEngine, registry: None) -> None:
+    async def scenario() -> None:
+        publish(real, "1", "first")
+        digest = await real.instances.resolve(f"{NAME}:1")
+        assert digest.startswith(f"{NAME}@sha256:")
+        with pytest.raises(ImageMissing, match="not to be pulled"):
+            await real.instances.resolve(f"{NAME}:1", pull="never")
+        wanted = specification(digest)
+        with pytest.raises(ImageMissing):
+            await real.instances.create(wanted, "op-1")
+        await real.instances.fetch(f"{NAME}:1", digest)
+        await real.instances.create(wanted, "op-1")
+        await real.instances.start(wanted.id)
+        found = await real.instances.look(wanted.id)
+        assert found is not None
+        assert (found.status, found.image) == ("running", digest)
+        for pull in ("missing", "always", "never"):
+            assert await real.instances.resolve(f"{NAME}:1", pull=pull) == digest, "it is the same image as before"
+        await real.instances.fetch(f"{NAME}:1", digest)
+
+    asyncio.run(scenario())
+
+
+def test_a_tag_that_moves_at_its_registry(real: RealEngine, registry: None) -> None:
+    async def scenario() -> None:
+        image = f"{NAME}:moving"
+        publish(real, "moving", "old")
+        old = await real.instances.resolve(image)
+        await real.instances.fetch(image, old)
+        real.raw.tag(image, f"{NAME}-kept", "old")
+        publish(real, "moving", "new")
+        new = await real.instances.resolve(image)
+        assert new != old
+        await real.instances.fetch(image, new)
+        assert await real.instances.resolve(image, pull="never") == new
+        real.raw.remove_image(old, force=True)
+        await real.instances.fetch(image, old)
+        assert await real.instances.resolve(old, pull="never") == old
+        assert await real.instances.resolve(image, pull="never") == new, "the past does not move the tag back"
+
+    asyncio.run(scenario())
+
+
+def test_what_the_registry_does_not_know(real: RealEngine, registry: None) -> None:
+    async def scenario() -> None:
+        with pytest.raises(ImageMissing, match=f"{NAME}:none"):
+            await real.instances.resolve(f"{NAME}:none")
+        gone = f"{NAME}@sha256:{'0' * 64}"
+        with pytest.raises(ImageMissing, match="cannot pull"):
+            await real.instances.fetch(f"{NAME}:none", gone)
+
+    asyncio.run(scenario())
+
+
+def test_a_registry_that_is_not_there(real: RealEngine) -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(12):
+            with pytest.raises(ImageMissing, match=r"127\.0\.0\.1:1"):
+                await real.instances.resolve("127.0.0.1:1/shop/web:1")
+
+    asyncio.run(scenario())
+
+
+def test_a_local_image_needs_no_registry(real: RealEngine) -> None:
+    async def scenario() -> None:
+        digest = await real.instances.resolve(IMAGE)
+        assert digest == real.raw.inspect_image(IMAGE)["Id"]
+        await real.instances.fetch(IMAGE, digest)
+        with pytest.raises(ImageMissing, match="no registry"):
+            await real.instances.fetch(IMAGE, "sha256:" + "0" * 64)
+
+    asyncio.run(scenario())
