@@ -7,7 +7,7 @@ import msgspec
 
 from daemon import records
 from daemon.change import Change, Generation, Image, Old
-from daemon.manifest import Manifest
+from daemon.manifest import Manifest, parse
 from daemon.manifest import Volume as VolumeManifest
 from daemon.planning import identity
 from daemon.planning.instances import Next, levels
@@ -58,7 +58,7 @@ def plan_change(before: Head | None, wanted: Wanted, seen: Seen, by: By) -> Chan
     nexts = _nexts(before, wanted, seen, addresses, by)
     one_shots = {each.name: next(addresses) for each in nexts if each.runs_hook and not each.specification.volumes}
     after = _head(before, wanted, nexts, seen, by)
-    if before and _same(before, after):
+    if before and parse(before.manifest) == wanted.manifest and _same(before, after):
         after = before
     generations = tuple(_generations(before, after, wanted, seen.root, by)) if after is not before else ()
     goes = tuple(_leaving(before, after, seen.up))
@@ -184,8 +184,8 @@ def _volumes(before: Head | None, wanted: Wanted, nexts: list[Next], machine: st
 
 
 def _same(before: Head, after: Head) -> bool:
-    """Whether they differ in nothing but in who asked, and when."""
-    asked = {"deploy": 0, "last_deploy": 0, "operation": "", "at": "", "who": "", "restored": None}
+    """Whether they differ in nothing but in who asked, when, and in which words."""
+    asked = {"deploy": 0, "last_deploy": 0, "operation": "", "at": "", "who": "", "restored": None, "manifest": ""}
     return msgspec.structs.replace(before, **asked) == msgspec.structs.replace(after, **asked)
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from daemon.change import Change, Name
-from daemon.manifest import Hooks, Manifest, Service, Volume
+from daemon.manifest import Hooks, Manifest, Service, Volume, show
 from daemon.planning import Seen, Wanted, plan_change
 from daemon.primitive import By
 from daemon.records import Head
@@ -29,7 +29,7 @@ def change(
     none: dict[str, dict[str, str]] = {"address": {}, "service": {}, "hostname": {}}
     seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), none | (taken or {}))
     digests = {name: f"sha256:{service.image}" for name, service in manifest.services.items()}
-    wanted = Wanted(manifest, repr(manifest), digests, manifest.volumes, data or {}, hooks=data is None)
+    wanted = Wanted(manifest, show(manifest), digests, manifest.volumes, data or {}, hooks=data is None)
     return plan_change(before, wanted, seen, By(by, "me", "now"))
 
 
@@ -74,7 +74,7 @@ def test_a_new_image_of_a_stateless_service_stops_nothing_first() -> None:
 
 def test_a_moved_tag_is_a_change() -> None:
     head = deployed()
-    wanted = Wanted(SHOP, repr(SHOP), {"db": "sha256:db:1", "web": "sha256:other"}, SHOP.volumes)
+    wanted = Wanted(SHOP, show(SHOP), {"db": "sha256:db:1", "web": "sha256:other"}, SHOP.volumes)
     up = frozenset(i.id for s in head.services.values() for i in s.instances)
     seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", up, {"address": {}, "service": {}, "hostname": {}})
     assert plan_change(head, wanted, seen, By("op-2", "me", "now")).actions == {"db": "unchanged", "web": "replace"}

@@ -1,0 +1,121 @@
+"""Ask the daemon: a look, or a mutation, which Ctrl-C takes back."""
+
+import base64
+import os
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from ctl import contexts
+from ctl.client import Connection, Lost
+from ctl.flags import Flags
+from ctl.lines import Ending, Line
+from ctl.listen import Failed, Leave, OnInterrupt, Source, listen
+from ctl.live import Progress
+from ctl.show import Screen
+from daemon.wire import Call, Error, Failure, How, Mutation, OpAbort, OpResume, Output, Problem, Request, Success
+
+AGAIN = "Ctrl-C again lets go of it: then it ends without you."
+
+
+class TakeBack:
+    """The first Ctrl-C asks the daemon to take the operation back; the second lets go of it."""
+
+    def __init__(self, place: contexts.Place, operation: str) -> None:
+        self.also: Source | None = None
+        self._place, self._operation, self._asked = place, operation, False
+
+    def pressed(self, progress: Progress) -> None:
+        if self._asked:
+            raise Failed(let_go(self._operation))
+        self._asked = True
+        progress.note(f"Asking the daemon to take {self._operation} back. {AGAIN}")
+        try:
+            connection = Connection(self._place)
+        except Problem as problem:
+            progress.note(f"{problem.what}: because {problem.why}")
+            return
+        connection.ask(Call(OpAbort(self._operation)))
+        self.also = connection
+
+    def heard(self, line: Line, progress: Progress) -> None:
+        if isinstance(line, Failure):
+            progress.note(f"{line.error.what}: because {line.error.why}. Waiting for its ending. {AGAIN}")
+        if isinstance(line, Success | Failure):
+            self.also = None
+
+
+def look(request: Request, flags: Flags, output: Callable[[Output], None] | None = None) -> Success:
+    """Ask for what changes nothing; raise Failed for a failure."""
+    return _done(_ask(Call(request), flags, output or _unexpected, Leave(), None), changes=False)
+
+
+def mutate(request: Mutation, flags: Flags) -> Success:
+    """Carry a mutation out, or preview it; raise Failed for every other ending than *done*."""
+    how = flags.how()
+    if how.preview:
+        return _done(_ask(Call(request, how), flags, _unexpected, Leave(), None), changes=False)
+    operation = how.op_id or new_operation()
+    how = msgspec.structs.replace(how, op_id=operation)
+    return _carry_out(Call(request, how), operation, flags)
+
+
+def resume(request: OpResume, flags: Flags) -> Success:
+    """Carry on with an operation that is stuck."""
+    return _carry_out(Call(request, How(take_over=flags.take_over)), request.id, flags)
+
+
+def new_operation() -> str:
+    """An id that nobody has chosen yet: 30 bits of seconds, then 30 random ones, as 12 letters and digits."""
+    number = (int(time.time()) & (1 << 30) - 1) << 30 | int.from_bytes(os.urandom(4), "big") >> 2
+    return "op-" + base64.b32encode((number << 4).to_bytes(8, "big"))[:12].decode().lower()
+
+
+def place_of(flags: Flags) -> contexts.Place:
+    """The daemon that the flags, the environment and the contexts name."""
+    return contexts.place(flags.socket, flags.context, os.environ)
+
+
+def lost(operation: str | None) -> Failure:
+    """The failure of a connection that ended early."""
+    if operation is None:
+        why = "the daemon went away before it had answered"
+        return Failure(Error("daemon.lost", "error", "cannot get an answer", why, "the same again"))
+    what = f"cannot tell how {operation} ends"
+    why = "the daemon went away; the operation goes on or is taken back when it is back"
+    hint = f"ployzctl op show {operation} -f"
+    return Failure(Error("daemon.lost", "error", what, why, hint), operation)
+
+
+def let_go(operation: str) -> Failure:
+    """The failure of somebody who did not wait for the ending."""
+    what, why = f"cannot tell how {operation} ends", "you let go of it; the daemon goes on with it"
+    return Failure(Error("detached", "error", what, why, f"ployzctl op show {operation} -f"), operation)
+
+
+def _carry_out(call: Call, operation: str, flags: Flags) -> Success:
+    interrupt = TakeBack(place_of(flags), operation)
+    return _done(_ask(call, flags, _unexpected, interrupt, operation), changes=True)
+
+
+def _ask(
+    call: Call, flags: Flags, output: Callable[[Output], None], interrupt: OnInterrupt, operation: str | None
+) -> Ending:
+    screen = Screen(json=flags.json, events=flags.events)
+    with Connection(place_of(flags)) as connection:
+        connection.ask(call)
+        try:
+            return listen(connection, screen.progress(), output, interrupt)
+        except Lost:
+            raise Failed(lost(operation)) from None
+
+
+def _done(ending: Ending, *, changes: bool) -> Success:
+    if isinstance(ending, Failure):
+        raise Failed(ending, changes=changes)
+    return ending
+
+
+def _unexpected(_: Output) -> None:
+    """Nothing but logs and commands have output; what a newer daemon adds is not ours to show."""

@@ -1,0 +1,138 @@
+"""Progress while a call is under way: a calm live view on a terminal, plain lines elsewhere, JSON for programs."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from ctl.quantities import now
+from ctl.steps import Steps, amount, ended, timed, words
+from ctl.style import Style, cut, width
+from daemon.wire import Event, encode
+
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+QUIET = 1.0
+"""Seconds without any event, after which the view says that it waits."""
+MOST = 8
+"""Steps under way that are shown at a time."""
+Write = Callable[[str], None]
+
+
+class Progress(Protocol):
+    """How the events of a call are shown while they come."""
+
+    @property
+    def period(self) -> float | None:
+        """How many seconds may pass between two calls of `tick`; None: it needs none."""
+
+    def event(self, event: Event) -> None: ...
+    def note(self, text: str) -> None: ...
+    def tick(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Silent:
+    """For programs: nothing, or the events themselves where `write` is given."""
+
+    period = None
+
+    def __init__(self, write: Write | None = None) -> None:
+        self._write = write
+
+    def event(self, event: Event) -> None:
+        if self._write:
+            self._write(encode(event).decode())
+
+    def note(self, text: str) -> None:
+        pass
+
+    def tick(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Plain:
+    """For pipes and files: a line when a step begins, and one when it is over."""
+
+    period = None
+
+    def __init__(self, write: Write, style: Style) -> None:
+        self._write, self._style, self._steps = write, style, Steps()
+
+    def event(self, event: Event) -> None:
+        known = event.step in self._steps.running
+        seconds = self._steps.take(event)
+        if line := ended(event, seconds, self._style):
+            self._write(line + "\n")
+        elif event.step in self._steps.running and not known:
+            self._write(f"  … {words(event)}\n")
+
+    def note(self, text: str) -> None:
+        self._write(text + "\n")
+
+    def tick(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Live:
+    """For terminals: steps that are over scroll up, and the ones under way are drawn anew below them."""
+
+    period = 0.1
+
+    def __init__(self, write: Write, style: Style) -> None:
+        self._write, self._style, self._steps = write, style, Steps()
+        self._drawn = 0
+        self._since = time.monotonic()
+        self._heard = False
+
+    def event(self, event: Event) -> None:
+        self._heard = True
+        if line := ended(event, self._steps.take(event), self._style):
+            self.note(line)
+        else:
+            self.tick()
+
+    def note(self, text: str) -> None:
+        self._draw(text + "\n")
+
+    def tick(self) -> None:
+        self._draw("")
+
+    def close(self) -> None:
+        """Leave only what is over, and the cursor as it was."""
+        if self._drawn:
+            self._write(self._wipe() + "\x1b[?25h")
+            self._drawn = 0
+
+    def _draw(self, above: str) -> None:
+        lines = self._under_way()
+        hide = "\x1b[?25l" if lines and not self._drawn else ""
+        show = "\x1b[?25h" if self._drawn and not lines else ""
+        text = self._wipe() + above + hide + "".join(line + "\n" for line in lines) + show
+        self._drawn = len(lines)
+        if text:
+            self._write(text)
+
+    def _wipe(self) -> str:
+        return f"\x1b[{self._drawn}A\r\x1b[J" if self._drawn else ""
+
+    def _under_way(self) -> list[str]:
+        spent = time.monotonic() - self._since
+        mark = self._style.cyan(SPINNER[int(spent * 10) % len(SPINNER)])
+        if not self._heard:
+            waits = timed("waiting for the daemon", spent, self._style)
+            return [f"  {mark} {waits}"] if spent > QUIET else []
+        running = list(self._steps.running.values())
+        lines = [f"  {mark} {self._line(event)}" for event in running[:MOST]]
+        more = [f"    and {len(running) - MOST} more"] if len(running) > MOST else []
+        return lines + more
+
+    def _line(self, event: Event) -> str:
+        text = timed(words(event), self._steps.elapsed(event, now()), self._style)
+        gone = amount(event)
+        room = self._style.columns - width(text) - 8
+        return f"{text}  {self._style.dim(cut(gone, room))}" if gone and room > 8 else text

@@ -1,0 +1,48 @@
+"""All commands by name, in the order in which a newcomer needs them."""
+
+import click
+
+from ctl.grammar import Group, UnknownCommand, command, group, help_answer
+from ctl.show import Answer
+
+program = group(Group, None, "Run a small fleet by primitives: each command does one thing, and says how it ended.")
+program.sections = (
+    ("Change", ("deploy", "rollback")),
+    ("Look", ("status", "ps", "logs", "exec", "history", "export")),
+    ("Operations", ("op",)),
+    ("This machine", ("dev", "context", "version", "help")),
+)
+program.lazy = {
+    "deploy": ("deploying:deploy", "Make a namespace what a manifest says."),
+    "rollback": ("deploying:rollback", "Make a namespace what it was, code and data."),
+    "status": ("looking:status", "Show the cluster in one screen."),
+    "ps": ("looking:ps", "List the instances."),
+    "logs": ("logs:logs", "Show what a service wrote."),
+    "exec": ("executing:exec_", "Run a command in an instance."),
+    "history": ("history:history", "List a namespace's deploy points, or show one."),
+    "export": ("history:export", "Print the manifest of what runs now."),
+    "op": ("operations:op", "List, show, resume and abort operations."),
+    "dev": ("clusters:dev", "Make and remove clusters on this machine."),
+    "context": ("choosing:context", "Choose which daemon is asked."),
+    "version": ("release:version", "Show the releases of ployzctl and of the daemon."),
+}
+
+
+@command("help", example="ployzctl help deploy")
+@click.argument("words", metavar="[COMMAND]", nargs=-1)
+@click.pass_context
+def help_(ctx: click.Context, words: tuple[str, ...]) -> Answer:
+    """Show how a command is used."""
+    shown: click.Command = program
+    within = click.Context(program, info_name="ployzctl")
+    for word in words:
+        if not isinstance(shown, Group):
+            break
+        found = shown.get_command(within, word)
+        if found is None:
+            raise UnknownCommand(ctx, word, shown.list_commands(within))
+        shown, within = found, click.Context(found, parent=within, info_name=word)
+    return help_answer(shown.get_help(within))
+
+
+program.add_command(help_)

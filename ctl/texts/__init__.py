@@ -1,0 +1,43 @@
+"""Results as text for people, by their kind."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ctl.style import Style
+from ctl.texts import changes, history, instances, local, operations, status
+
+Result = dict[str, Any]
+
+
+def text(kind: str, result: Result, style: Style) -> str:
+    """The result as text; one of a kind that this release does not know is shown as JSON."""
+    if known := TEXTS.get(kind):
+        return known(result, style)
+    return msgspec.json.format(msgspec.json.encode(result)).decode()
+
+
+def _nothing(_: Result, __: Style) -> str:
+    """What there was to say has been written as it came."""
+    return ""
+
+
+TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
+    "clusters": local.clusters,
+    "contexts": local.contexts,
+    "deploy": history.point,
+    "deployed": changes.deployed,
+    "deploys": history.points,
+    "dev": local.cluster,
+    "environment": local.environment,
+    "executed": _nothing,
+    "instances": instances.instances,
+    "logs": _nothing,
+    "manifest": history.manifest,
+    "operation": operations.operation,
+    "operations": operations.operations,
+    "preview": changes.preview,
+    "status": status.status,
+    "version": local.version,
+}

@@ -1,0 +1,51 @@
+"""What a mutation did, or would do."""
+
+from typing import Any
+
+from ctl.lines import read
+from ctl.quantities import size, span
+from ctl.style import Style, harmless
+from ctl.tables import pairs, plural, table
+from daemon.wire import Deployed, Preview, PreviewStep, ServiceResult
+
+PAST = {"create": "created", "replace": "replaced", "remove": "removed", "unchanged": "unchanged"}
+COMMIT = "── commit: a failure up to here takes everything back, after it the way is forward ──"
+
+
+def deployed(result: dict[str, Any], style: Style) -> str:
+    done = read(result, Deployed)
+    rows = [["service", harmless(row.name), _past(row.action, style), _places(row)] for row in done.services]
+    rows += [["volume", harmless(row.name), _past(row.action, style), row.machine] for row in done.volumes]
+    about = [
+        ("routes", "  ".join(map(harmless, done.routes))),
+        ("down meanwhile", ", ".join(f"{name} for {span(seconds)}" for name, seconds in done.downtime_s.items())),
+    ]
+    before = "" if done.previous is None else style.dim(f"  (before: {done.previous})")
+    head = style.bold(f"{harmless(done.namespace)} is at deploy {done.deploy}") + before
+    shown = table(["", "name", "was", "where"], rows, style) if rows else ""
+    return "\n\n".join(filter(None, [head, shown, pairs(about, style)]))
+
+
+def preview(result: dict[str, Any], style: Style) -> str:
+    plan = read(result, Preview)
+    if not plan.steps:
+        return f"{style.bold(plan.primitive)} would do nothing: it is so already."
+    rows = [[str(at), *_step(step)] for at, step in enumerate(plan.steps, 1)]
+    lines = table(["", "step", "machine", "bytes", "down"], rows, style, right=" bytes down").split("\n")
+    if 0 <= plan.commit < len(rows):
+        lines.insert(2 + plan.commit, style.dim(COMMIT))
+    return "\n".join([style.bold(f"{plan.primitive} would take {plural(len(rows), 'step')}:"), *lines])
+
+
+def _past(action: str, style: Style) -> str:
+    return style.dim(PAST[action]) if action == "unchanged" else PAST[action]
+
+
+def _places(row: ServiceResult) -> str:
+    return ", ".join(f"{one.ip} on {one.machine}" for one in row.instances)
+
+
+def _step(step: PreviewStep) -> list[str]:
+    moved = "" if step.bytes is None else size(step.bytes)
+    down = "" if step.downtime_s is None else f"~{span(step.downtime_s)}"
+    return [harmless(step.says), step.machine, moved, down]

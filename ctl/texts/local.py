@@ -1,0 +1,64 @@
+"""What is known on this machine: contexts, local clusters, releases."""
+
+import shlex
+from typing import Any
+
+from msgspec import Struct
+
+from ctl.lines import read
+from ctl.style import Style, harmless
+from ctl.tables import pairs, table
+from daemon.wire import DevCluster, Machine
+
+
+class Clusters(Struct):
+    clusters: list[DevCluster]
+
+
+class ContextRow(Struct):
+    name: str
+    socket: str
+    current: bool
+
+
+class Contexts(Struct):
+    contexts: list[ContextRow]
+
+
+class Environment(Struct):
+    variables: dict[str, str]
+
+
+def cluster(result: dict[str, Any], style: Style) -> str:
+    return clusters({"clusters": [result]}, style)
+
+
+def clusters(result: dict[str, Any], style: Style) -> str:
+    known = read(result, Clusters).clusters
+    if not known:
+        return "There are no local clusters. Make one with: ployzctl dev up"
+    rows = [_machine(one, machine, style) for one in known for machine in one.machines]
+    return table(["cluster", "machine", "state", "gateway", "socket"], rows, style)
+
+
+def _machine(one: DevCluster, machine: Machine, style: Style) -> list[str]:
+    state = style.green("● up") if machine.up else style.red("○ down")
+    return [harmless(one.name), machine.name, state, machine.url, harmless(machine.socket)]
+
+
+def contexts(result: dict[str, Any], style: Style) -> str:
+    rows = read(result, Contexts).contexts
+    if not rows:
+        return "There are no contexts. Add one with: ployzctl context add NAME --socket PATH"
+    shown = [[style.green("▸") if row.current else "", harmless(row.name), harmless(row.socket)] for row in rows]
+    return table(["", "name", "socket"], shown, style)
+
+
+def environment(result: dict[str, Any], _: Style) -> str:
+    """Lines for a shell to evaluate."""
+    variables = read(result, Environment).variables
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def version(result: dict[str, Any], style: Style) -> str:
+    return pairs([(harmless(name), harmless(str(value))) for name, value in result.items()], style)

@@ -1,0 +1,86 @@
+"""The cluster in one screen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ctl.lines import read
+from ctl.quantities import ago, both, now, percentage, size
+from ctl.style import Style, harmless
+from ctl.tables import bar, indent, pairs, plural, table
+from ctl.texts.operations import listed
+from daemon.wire import ClusterStatus, MachineStatus, NamespaceStatus, PoolStatus, ServiceStatus
+
+
+def status(result: dict[str, Any], style: Style) -> str:
+    now_is = read(result, ClusterStatus)
+    parts = [
+        _stale(now_is, style),
+        _part("machines", _machines(now_is, style), style),
+        _part("store", _store(now_is.store, style), style),
+        *_namespaces(now_is.namespaces, style),
+        _part("operations", listed(now_is.operations, style) if now_is.operations else "", style),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _part(title: str, body: str, style: Style) -> str:
+    return f"{style.bold(title)}\n{indent(body)}" if body else ""
+
+
+def _stale(now_is: ClusterStatus, style: Style) -> str:
+    if not now_is.stale_since:
+        return ""
+    said = f"The store cannot be reached. What follows was so {both(now_is.stale_since, now())}."
+    return style.yellow(said)
+
+
+def _machines(now_is: ClusterStatus, style: Style) -> str:
+    pools = {pool.machine: pool for pool in now_is.pools}
+    rows = [_machine(machine, pools.get(machine.name), style) for machine in now_is.machines]
+    return table(["name", "state", "version", "pool"], rows, style)
+
+
+def _machine(machine: MachineStatus, pool: PoolStatus | None, style: Style) -> list[str]:
+    state = style.green("● reachable") if machine.reachable else style.red("○ unreachable")
+    role = style.dim(" · store") if machine.store else ""
+    return [machine.name, state + role, machine.version, _pool(pool, style) if pool else style.dim("unknown")]
+
+
+def _pool(pool: PoolStatus, style: Style) -> str:
+    full = percentage(pool.used, pool.size)
+    return f"{bar(full, style)} {full:3.0f} %  {size(pool.used)} of {size(pool.size)}"
+
+
+def _store(store: dict[str, Any], style: Style) -> str:
+    return pairs([(harmless(name), _value(value)) for name, value in store.items()], style)
+
+
+def _value(value: Any) -> str:
+    words = {True: "yes", False: "no"}
+    if isinstance(value, bool):
+        return words[value]
+    if isinstance(value, list):
+        return ", ".join(harmless(str(one)) for one in value)
+    return harmless(str(value))
+
+
+def _namespaces(namespaces: Sequence[NamespaceStatus], style: Style) -> list[str]:
+    if not namespaces:
+        return [_part("namespaces", "none yet: ployzctl deploy -f FILE makes one", style)]
+    return [_namespace(one, style) for one in namespaces]
+
+
+def _namespace(one: NamespaceStatus, style: Style) -> str:
+    services = [_service(service, style) for service in one.services]
+    wanting = sum(service.ready < service.wanted for service in one.services)
+    problem = style.yellow(f"  {plural(wanting, 'service')} not ready") if wanting else ""
+    head = f"{style.bold(harmless(one.name))}  deploy {one.deploy}, {ago(one.deployed_at, now())}{problem}"
+    body = table(["service", "ready"], services, style) if services else style.dim("no services")
+    routes = "\n".join(harmless(route) for route in one.routes)
+    return "\n".join([head, indent(body), *([indent(pairs([("at", routes)], style))] if routes else [])])
+
+
+def _service(service: ServiceStatus, style: Style) -> list[str]:
+    paint = style.green if service.ready >= service.wanted else style.yellow if service.ready else style.red
+    mark = "●" if service.ready >= service.wanted else "◐" if service.ready else "○"
+    return [harmless(service.name), paint(f"{mark} {service.ready}/{service.wanted}")]
