@@ -1,0 +1,1 @@
+"""Clusters of machines on one host, for development, tests and the demo."""
