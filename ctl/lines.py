@@ -14,7 +14,7 @@ Line = Event | Output | Success | Failure
 
 class _Look(Struct):
     ok: bool | None = None
-    data: msgspec.Raw | None = None
+    data: object = None
 
 
 def decode(line: bytes) -> Line:

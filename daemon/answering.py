@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from daemon.callers import Caller
 from daemon.looking import Looking
@@ -44,9 +45,7 @@ class Answering:
             case OpLs():
                 return self._operations.ls(all=request.all)
             case OpShow():
-                return await _streamed(
-                    lambda tell: self._operations.show(request.id, tell, follow=request.follow), emit
-                )
+                return await _streamed(partial(self._operations.show, request.id, follow=request.follow), emit)
             case _:
                 return await self._looking.look(request, emit)
 

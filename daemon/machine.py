@@ -1,4 +1,4 @@
-"""This machine, brought up: its pool, its engine, its store and its serving plane, started or adopted, in that order."""
+"""This machine, brought up: its pool, engine, store and serving plane, each started or adopted."""
 
 import asyncio
 import uuid

@@ -31,7 +31,7 @@ def preview(result: dict[str, Any], style: Style) -> str:
     if not plan.steps:
         return f"{style.bold(plan.primitive)} would do nothing: it is so already."
     rows = [[str(at), *_step(step)] for at, step in enumerate(plan.steps, 1)]
-    lines = table(["", "step", "machine", "bytes", "down"], rows, style, right=" bytes down").split("\n")
+    lines = table(["", "step", "machine", "bytes", "down"], rows, style, right=" bytes").split("\n")
     if 0 <= plan.commit < len(rows):
         lines.insert(2 + plan.commit, style.dim(COMMIT))
     return "\n".join([style.bold(f"{plan.primitive} would take {plural(len(rows), 'step')}:"), *lines])
@@ -47,5 +47,5 @@ def _places(row: ServiceResult) -> str:
 
 def _step(step: PreviewStep) -> list[str]:
     moved = "" if step.bytes is None else size(step.bytes)
-    down = "" if step.downtime_s is None else f"~{span(step.downtime_s)}"
+    down = ", ".join(step.down)
     return [harmless(step.says), step.machine, moved, down]

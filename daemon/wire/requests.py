@@ -106,8 +106,8 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
 
 
 Mutation = Deploy | Rollback
-Look = Status | Ps | Logs | Exec | History | HistoryShow | Export | OpLs | OpShow | Version
-Request = Mutation | Look | OpResume | OpAbort
+Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
+Request = Mutation | Look | Exec | OpResume | OpAbort
 
 
 class How(Struct, frozen=True, forbid_unknown_fields=True):

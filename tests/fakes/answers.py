@@ -60,5 +60,5 @@ class Answering:
 def stuck(operation: str) -> Problem:
     """A problem that knows its operation."""
     problem = Problem("x.y", "cannot x", "of y", "z")
-    problem.operation = operation  # type: ignore[attr-defined]
+    problem.operation = operation
     return problem

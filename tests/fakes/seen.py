@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from daemon import manifest
 from daemon.logs import Line, unix
 from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Running, Service
 from dataplane.dataset import Space, ZfsProblem
@@ -16,13 +17,13 @@ AT = "2030-01-01T00:00:00Z"
 
 def head(namespace: str, deploy: int, *services: Service) -> Head:
     named = {one.name: one for one in services}
-    manifest = f'namespace = "{namespace}" # {deploy}\n'
-    return Head(namespace, deploy, f"op-{deploy}", AT, "ann", manifest, named, {})
+    text = f'namespace = "{namespace}" # {deploy}\n'
+    return Head(namespace, deploy, f"op-{deploy}", AT, "ann", text, named, {})
 
 
 def service(name: str, *ids: str, routes: tuple[str, ...] = ()) -> Service:
     running = tuple(Running(id, "m1", f"10.210.0.{at + 2}", "op-1") for at, id in enumerate(ids))
-    return Service(name, {}, f"{name}:1", "sha256:ab", "x", None, (), routes, running)
+    return Service(name, manifest.Service(f"{name}:1"), f"{name}:1", "sha256:ab", "x", None, (), routes, running)
 
 
 def condition(id: str, status: Status = "running", *, restarts: int = 0, last_exit: int | None = None) -> Condition:
