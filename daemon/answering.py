@@ -35,7 +35,7 @@ class Answering:
     async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
         return await self._operations.mutate(request, how, who.name, tell)
 
-    async def operate(self, request: OpResume | OpAbort, how: How, who: Caller, tell: Tell) -> Success:
+    async def operate(self, request: OpResume | OpAbort, tell: Tell) -> Success:
         if isinstance(request, OpAbort):
             return await self._operations.abort(request.id)
         return await self._operations.resume(request.id, tell)

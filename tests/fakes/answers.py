@@ -21,10 +21,10 @@ class Answering:
         self.result: dict[str, object] = {"namespace": "shop"}
 
     async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
-        return await self._change(request, how, who, tell)
+        return await self._change(tell, request, how, who)
 
-    async def operate(self, request: OpResume | OpAbort, how: How, who: Caller, tell: Tell) -> Success:
-        return await self._change(request, how, who, tell)
+    async def operate(self, request: OpResume | OpAbort, tell: Tell) -> Success:
+        return await self._change(tell, request)
 
     async def look(self, request: Look, emit: Emit) -> Success:
         self.asked.append((request,))
@@ -40,8 +40,8 @@ class Answering:
                 return Success("executed", {"code": 3})
         return Success("executed", {"code": 0})
 
-    async def _change(self, request: object, how: How, who: Caller, tell: Tell) -> Success:
-        self.asked.append((request, how, who))
+    async def _change(self, tell: Tell, *asked: object) -> Success:
+        self.asked.append(asked)
         tell(Event("op-1", AT, "doing", "1 fetch"))
         await self._come_to_an_end()
         tell(Event("op-1", AT, "done", "1 fetch"))
