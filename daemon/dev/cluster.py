@@ -126,7 +126,7 @@ class Rise:
             await machine.power_on()
 
     async def _open_way_in(self, machine: Machine, record: MachineRecord) -> None:
-        if machine.runs(machine.relays):
+        if await machine.find(machine.relays):
             return
         with listen(record.port, _ports_of_others(self.cluster)) as listening:
             port = listening.getsockname()[1]
@@ -138,8 +138,8 @@ class Rise:
         if await machine.answers():
             return
         with self.story.doing(f"Start ployzd on {machine.name} and wait until it answers"):
-            await machine.start_daemon()
-            await machine.wait_for_daemon(self.cluster.site.patience)
+            pid = await machine.start_daemon()
+            await machine.wait_for_daemon(pid, self.cluster.site.patience)
 
     def _note(self, changed: MachineRecord) -> None:
         machines = tuple(changed if each.name == changed.name else each for each in self.record.machines)
@@ -183,11 +183,11 @@ def _require_possible(ask: DevUp, site: Site) -> None:
         raise Refused("dev.driver", what, f"there is no driver {ask.driver} yet", "--driver namespace")
     if ask.machines != 1:
         raise Refused("dev.machines", what, "a local cluster has exactly one machine as yet", "--machines 1")
-    if os.geteuid() != 0:
-        raise Refused("dev.root", what, "namespaces, mounts and control groups need root", "sudo")
     cluster = _cluster(ask.name, site)
     if len(os.fsencode(cluster.machine("m1").door)) > LONGEST_SOCKET:
         raise Refused("dev.path", what, f"{cluster.folder.path} is too long for a socket in it", "a shorter --name")
+    if os.geteuid() != 0:
+        raise Refused("dev.root", what, "namespaces, mounts and control groups need root", "sudo")
     if not cluster.group.hierarchies:
         raise Refused("dev.cgroups", what, "no control groups are mounted", "mount -t cgroup2 cgroup /sys/fs/cgroup")
 

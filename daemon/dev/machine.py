@@ -15,6 +15,7 @@ from pathlib import Path
 
 from daemon.dev.cgroup import Group
 from daemon.dev.processes import Seen, gone, kill, seen
+from dataplane.process import started
 from runtime.command import detach, run
 
 HOUSE = Path(__file__).parents[2]
@@ -75,9 +76,13 @@ class Machine:
         found = self._first()
         return found if found and Path(f"/proc/{found.pid}/root/{READY}").exists() else None
 
-    def runs(self, words: tuple[str, ...]) -> bool:
-        """Whether there is a process with these words in its command line: running, or on its way into the machine."""
-        return any(_contains(each.argv, words) for each in seen())
+    async def find(self, words: tuple[str, ...]) -> Seen | None:
+        """The process with these words in its command line: running, or on its way into the machine."""
+        for _ in range(2):  # while a process becomes another program it has no words for an instant
+            if found := next((each for each in seen() if _contains(each.argv, words)), None):
+                return found
+            await asyncio.sleep(0.02)
+        return None
 
     async def power_on(self, within: float = 20.0) -> None:
         """Make its namespaces, and ready what is in them. Raises MachineFailed, CommandError, OSError."""
@@ -85,10 +90,10 @@ class Machine:
         self.group.make()
         doors = map(str, self.group.doors(founding=True))
         log = self.folder / "holder.log"
-        await self._detach(*PYTHON, "daemon.dev.join", *doors, "--", *NAMESPACES, *self.holds, log=log)
+        pid = await self._detach(*PYTHON, "daemon.dev.join", *doors, "--", *NAMESPACES, *self.holds, log=log)
         async with _bounded(within, f"{self.name} did not start"):
             while not (first := self._first()):
-                if not self._mine():
+                if not started(pid):
                     raise MachineFailed(f"{self.name} did not start: {_end_of(log) or 'it is held from elsewhere'}")
                 await asyncio.sleep(0.01)
         await self._ready(first)
@@ -96,7 +101,7 @@ class Machine:
     async def power_off(self, within: float = 30.0) -> None:
         """End every process of it, wait until they are gone, and remove its groups. Raises MachineFailed, OSError."""
         async with _bounded(within, f"{self.name}, with the control group {self.group.name}, did not end"):
-            while mine := self._mine():
+            while mine := await self._mine():
                 for process in mine:
                     kill(process)
                 await gone(mine)
@@ -108,10 +113,11 @@ class Machine:
         fd = listening.fileno()
         await self._start(*self.relays, str(fd), *GATEWAY, log=self.folder / "relay.log", pass_fds=(fd,))
 
-    async def start_daemon(self) -> None:
-        """Start its daemon, unless it runs. Raises CommandError."""
-        if not self.runs(self.serves):
-            await self._start(*self.serves, log=self.log)
+    async def start_daemon(self) -> int:
+        """Start its daemon, unless it runs; a pid that lives as long as it. Raises CommandError."""
+        if found := await self.find(self.serves):
+            return found.pid
+        return await self._start(*self.serves, log=self.log)
 
     async def answers(self) -> bool:
         """Whether its daemon answers `GET /v1/version`."""
@@ -126,12 +132,12 @@ class Machine:
         except OSError:  # a time-out is one too
             return False
 
-    async def wait_for_daemon(self, within: float) -> None:
-        """Wait until it answers. Raises MachineFailed, with the end of its log, when it ended or time is up."""
+    async def wait_for_daemon(self, pid: int, within: float) -> None:
+        """Wait until it answers. Raises MachineFailed, with the end of its log, when `pid` ended or time is up."""
         asked = asyncio.get_running_loop().time()
         while not await self.answers():
             late = asyncio.get_running_loop().time() - asked > within
-            if late or not self.runs(self.serves):
+            if late or not started(pid):
                 why = f"did not answer within {within:g} seconds" if late else "ended"
                 raise MachineFailed(f"ployzd on {self.name} {why}; its log ends:\n{_end_of(self.log)}")
             await asyncio.sleep(0.05)
@@ -139,11 +145,11 @@ class Machine:
     def _first(self) -> Seen | None:
         return next((each for each in seen(self.group.members()) if each.argv == self.holds), None)
 
-    def _mine(self) -> list[Seen]:
-        """All processes in its group, and those on their way into it."""
-        members = self.group.members()
-        on_their_way = {each.pid for each in seen() if _contains(each.argv, self.holds)}
-        return seen(members | on_their_way)
+    async def _mine(self) -> list[Seen]:
+        """All processes in its group, and one that is on its way to make its namespaces."""
+        members = seen(self.group.members())
+        on_its_way = await self.find(self.holds)
+        return [*members, on_its_way] if on_its_way else members
 
     def _ungrouped(self) -> bool:
         try:
@@ -169,15 +175,16 @@ class Machine:
         await run(*enter, "sysctl", "-e", "-q", "-w", *SETTINGS)
         await run(*enter, "touch", f"/{READY}")
 
-    async def _start(self, *argv: str, log: Path, pass_fds: tuple[int, ...] = ()) -> None:
+    async def _start(self, *argv: str, log: Path, pass_fds: tuple[int, ...] = ()) -> int:
         holder = self.holder()
         if holder is None:
             raise MachineFailed(f"{self.name} does not run")
         doors = map(str, self.group.doors())
-        await self._detach(*PYTHON, "daemon.dev.join", *doors, "--", *_enter(holder), *argv, log=log, pass_fds=pass_fds)
+        words = (*PYTHON, "daemon.dev.join", *doors, "--", *_enter(holder), *argv)
+        return await self._detach(*words, log=log, pass_fds=pass_fds)
 
-    async def _detach(self, *argv: str, log: Path, pass_fds: tuple[int, ...] = ()) -> None:
-        await detach(*argv, log=log, environment={"PYTHONPATH": str(HOUSE)}, pass_fds=pass_fds)
+    async def _detach(self, *argv: str, log: Path, pass_fds: tuple[int, ...] = ()) -> int:
+        return await detach(*argv, log=log, environment={"PYTHONPATH": str(HOUSE)}, pass_fds=pass_fds)
 
 
 def _enter(first: Seen) -> tuple[str, ...]:
