@@ -21,7 +21,7 @@ from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
 from daemon.primitives import deploy, rollback
 from daemon.server import Server
-from daemon.undertaking import Means
+from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
 from dataplane.pool import SIZE, PoolWish
 
@@ -46,7 +46,10 @@ def _looking(settings: Settings, up: Up, operations: Operations) -> Looking:
     async def running() -> list[OperationRow]:
         return operations.rows(all=False)
 
-    about = {"zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse"}
+    about = {
+        "version": VERSION,
+        "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
+    }
     return Looking(settings.machine, up.mirror, up.docker, up.datasets, running, about)
 
 

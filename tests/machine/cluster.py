@@ -1,0 +1,210 @@
+"""A one-machine cluster as its users have it: `ployzctl`, the address to open, and the plug to pull.
+
+What is looked at from outside (containers, datasets, rules) is asked of the engine and of ZFS themselves.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOUSE = Path(__file__).parent.parent.parent
+DEMO = HOUSE / "dev" / "demo.d"
+IMAGES = HOUSE / "dev" / "images"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        return self.json["error"]
+
+
+@dataclass
+class Cluster:
+    """A cluster under `root` that `ployzctl dev up` made."""
+
+    root: Path
+    name: str
+
+    @property
+    def machine(self) -> Path:
+        return self.root / self.name / "m1"
+
+    @property
+    def socket(self) -> Path:
+        return self.machine / "ployzd.sock"
+
+    @property
+    def engine(self) -> Path:
+        return self.machine / "data" / "docker" / "docker.sock"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        home = self.root / "home"
+        return {
+            **os.environ,
+            "PLOYZ_DEV_DIR": str(self.root),
+            "XDG_CONFIG_HOME": str(home),
+            "PYTHONPATH": str(HOUSE),
+            "NO_COLOR": "1",
+        }
+
+    # ------------------------------------------------------------------------------------------- being used
+
+    def ctl(self, *words: str, given: str | bytes = "", within: float = 120.0) -> Ran:
+        """`ployzctl --json WORDS`."""
+        return self.plain("--json", *words, given=given, within=within)
+
+    def plain(self, *words: str, given: str | bytes = "", within: float = 120.0) -> Ran:
+        """`ployzctl WORDS`, as a person would."""
+        text = given.encode() if isinstance(given, str) else given
+        with self.begin(*words) as process:
+            out, err = process.communicate(text, timeout=within)
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    def begin(self, *words: str) -> "subprocess.Popen[bytes]":
+        """A `ployzctl` that is under way."""
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "ctl", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+            cwd=DEMO,
+        )
+
+    def done(self, *words: str, given: str | bytes = "") -> Any:
+        """The result of a command that has to succeed."""
+        ran = self.ctl(*words, given=given)
+        assert ran.code == 0, f"ployzctl {' '.join(words)} exited with {ran.code}: {ran.out}{ran.err}"
+        return ran.json["result"]
+
+    def get(self, path: str, *, method: str = "GET", host: str = "shop.localhost", within: float = 15.0) -> str:
+        """Ask the gateway, at the address that a person would open."""
+        request = urllib.request.Request(f"{self.url}{path}", method=method, headers={"Host": host})
+        with urllib.request.urlopen(request, timeout=within) as answer:
+            return str(answer.read().decode().strip())
+
+    def status_of(self, path: str, host: str = "shop.localhost") -> int:
+        try:
+            self.get(path, host=host)
+        except urllib.error.HTTPError as error:
+            return error.code
+        return 200
+
+    def write_row(self) -> int:
+        """One row, acknowledged: its id."""
+        return int(self.get("/rows", method="POST"))
+
+    @property
+    def url(self) -> str:
+        [cluster] = [c for c in self.done("dev", "ls")["clusters"] if c["name"] == self.name]
+        return str(cluster["machines"][0]["url"])
+
+    # -------------------------------------------------------------------------------- what is there, from outside
+
+    def inside(self, *argv: str) -> str:
+        """Run a command in the machine's namespaces."""
+        return subprocess.run(
+            ["nsenter", "--target", str(self.holder()), "--mount", "--net", "--pid", "--", *argv],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout
+
+    def holder(self) -> int:
+        """The process that holds the machine's namespaces."""
+        return self._process_with("tini", str(self.machine))
+
+    def daemon(self) -> int:
+        """The pid of its ployzd."""
+        return self._process_with(sys.executable, "-m daemon ", str(self.socket))
+
+    def containers(self) -> list[str]:
+        return sorted(self.docker("ps", "-a", "--format", "{{.ID}} {{.Names}} {{.Status}}").split("\n"))
+
+    def container_ids(self) -> list[str]:
+        return sorted(self.docker("ps", "-aq", "--no-trunc").split())
+
+    def docker(self, *words: str) -> str:
+        return self.inside("docker", "-H", f"unix://{self.engine}", *words).strip()
+
+    def datasets(self) -> list[str]:
+        """Every dataset and snapshot."""
+        return sorted(self.inside("zfs", "list", "-H", "-t", "all", "-o", "name").split())
+
+    def rules(self) -> str:
+        """The firewall's table, without counters and handles."""
+        return re.sub(r"# handle \d+", "", self.inside("nft", "list", "table", "ip", "ployz"))
+
+    def dump(self) -> str:
+        """The database, as text: two dumps of the same data are the same to the byte."""
+        [container] = [n for n in self.docker("ps", "--format", "{{.Names}}").split() if n.startswith("shop-db-")]
+        return self.docker("exec", container, "pg_dump", "-U", "shop", "--restrict-key=x", "shop")
+
+    def journal(self, operation: str) -> Path:
+        return self.machine / "data" / "operations" / f"{operation}.jsonl"
+
+    # --------------------------------------------------------------------------------------- being mistreated
+
+    def kill_daemon(self) -> None:
+        """`kill -9`, and see it gone."""
+        pid = self.daemon()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not _alive(pid), "ployzd is gone")
+
+    def start_daemon(self) -> None:
+        """`dev up` finds what is down and starts it."""
+        self.done("dev", "up", "--name", self.name)
+
+    def settled(self) -> None:
+        """Wait until no operation is open any more."""
+        wait_until(lambda: self.done("op", "ls")["operations"] == [], "no operation is open", within=60)
+
+    def _process_with(self, *words: str) -> int:
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                except OSError:
+                    continue
+                if all(word in line for word in words) and "nsenter" not in line and "unshare" not in line:
+                    return int(folder.name)
+        raise LookupError(f"there is no process {words}")
+
+
+def wait_until(holds: Callable[[], bool], what: str, within: float = 20.0) -> None:
+    """Look until it is so."""
+    until = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < until, f"after {within:g} seconds it is still not so that {what}"
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False

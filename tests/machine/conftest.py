@@ -1,0 +1,34 @@
+"""One cluster for all tests of this folder; each test begins with an empty one of namespaces that it names itself."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machine.cluster import IMAGES, Cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A machine that is up, with the demo's images."""
+    root = Path(tempfile.mkdtemp(prefix="pz", dir="/var/tmp"))
+    made = Cluster(root, "t")
+    try:
+        made.done("dev", "up", "--name", "t")
+        subprocess.run([IMAGES, "load", made.engine], check=True, capture_output=True)
+        yield made
+    finally:
+        made.plain("dev", "down", "--name", "t")
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def shop(cluster: Cluster) -> Cluster:
+    """The demo's first version, with three rows, whatever the test before left."""
+    cluster.done("deploy", "-f", "shop-1.toml")
+    while int(cluster.get("/rows")) < 3:
+        cluster.write_row()
+    return cluster
