@@ -18,6 +18,9 @@ from runtime.command import CommandError, CommandFailed, Finished, finish
 OPERATION = "operation"
 """The key of the mark that says which operation made a thing."""
 
+DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
+"""What a mount answers whose zfs-fuse has died; the second one at the moment of its death."""
+
 _ASKED = ("type", "guid", "origin", "used", "usedbydataset", MARK + OPERATION)
 _OWN = ("local", "received")
 _ABSENT = re.compile(r"cannot open '([^']+)': dataset does not exist")
@@ -87,7 +90,7 @@ class ZfsTool:
             rows = await self._get(",".join(_ASKED), names, below=below)
             marks = await self._marks(rows) if rows else {}
             if all(_own_operation(row) == marks.get(name, {}).get(OPERATION) for name, row in rows.items()):
-                where = mounts()
+                where = _first_mounts()
                 return {name: _dataset(name, rows[name], marks.get(name, {}), where) for name in sorted(rows)}
         raise ZfsProblem(f"cannot read {', '.join(names)}: zfs told {_READINGS} times two different stories about it")
 
@@ -102,9 +105,9 @@ class ZfsTool:
         return None
 
     async def mounted(self, name: str) -> str | None:
-        path = mounts().get(name)
+        path = _first_mounts().get(name)
         if path:
-            await self._files(f"look at {path}", asyncio.to_thread(os.stat, path))
+            await self._files(f"look at {path}", asyncio.to_thread(os.statvfs, path))
         return path
 
     async def own(self, path: str, layout: Layout) -> None:
@@ -163,15 +166,20 @@ class ZfsTool:
 _COLUMNS = ("-o", "name,property,value,source")
 
 
-def mounts(table: Path = Path("/proc/self/mountinfo")) -> dict[str, str]:
-    """Where each ZFS filesystem is mounted in this mount namespace, as proc(5) tells it; never a bind of a part."""
-    found: dict[str, str] = {}
+def mounts(table: Path = Path("/proc/self/mountinfo")) -> list[tuple[str, str]]:
+    """Each ZFS filesystem that is mounted in this mount namespace, and where, as proc(5) tells it, oldest first."""
+    found: list[tuple[str, str]] = []
     for line in table.read_text().splitlines():
         before, _, after = line.partition(" - ")
         fields, (kind, source, *_) = before.split(), after.split()
         if kind in ("zfs", "fuse.zfs") and fields[3] == "/":
-            found.setdefault(_plain(source), _plain(fields[4]))
+            found.append((_plain(source), _plain(fields[4])))
     return found
+
+
+def _first_mounts() -> dict[str, str]:
+    """Where each is mounted; of several places the first, for what comes later is a bind of it."""
+    return dict(reversed(mounts()))
 
 
 def _plain(escaped: str) -> str:
@@ -229,4 +237,4 @@ def _own(path: str, layout: Layout) -> None:
 def _kind_of(error: OSError) -> type[ZfsProblem]:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoRoom
-    return PoolUnavailable if error.errno == errno.ENOTCONN else ZfsProblem
+    return PoolUnavailable if error.errno in DEAD else ZfsProblem

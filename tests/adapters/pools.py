@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dataplane.dataset import NoRoom, ZfsProblem
-from dataplane.pool import PoolWish, fuse, open_pool
+from dataplane.pool import PoolWish, bury_dead_mounts, fuse, open_pool
 from dataplane.zfs import Zfs
 from dataplane.zfs_tool import ZfsTool
 from tests.fakes.zfs import FakeZfs
@@ -101,8 +103,29 @@ def require_sandbox() -> None:
 def opened_pool(folder: Path) -> Iterator[Zfs]:
     """A real file-backed pool, gone with its zfs-fuse when left."""
     require_sandbox()
-    yield asyncio.run(open_pool(PoolWish("test", folder, size=SIZE)))
-    asyncio.run(fuse(folder).stop())
+    wish = PoolWish("test", folder, size=SIZE)
+    yield asyncio.run(open_pool(wish))
+    clear(wish)
+
+
+def kill(wish: PoolWish) -> None:
+    """End zfs-fuse as a crash does; asked to end, it takes four seconds."""
+    if pid := fuse(wish.folder).running():
+        os.kill(pid, signal.SIGKILL)
+        asyncio.run(_gone(pid))
+
+
+async def _gone(pid: int) -> None:
+    """Not even a zombie is left: one may have threads that still have the pool open."""
+    async with asyncio.timeout(20):
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.01)
+
+
+def clear(wish: PoolWish) -> None:
+    """End zfs-fuse, and leave no dead mount behind."""
+    kill(wish)
+    asyncio.run(bury_dead_mounts(wish.pool))
 
 
 def fresh_root(pool: Zfs, folder: Path, name: str) -> RealGround:
