@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from dataplane.dataset import MARK, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
 from runtime.command import CommandError, CommandFailed, Finished, finish
@@ -27,6 +27,8 @@ _ABSENT = re.compile(r"cannot open '([^']+)': dataset does not exist")
 _READINGS = 5
 
 Row = dict[str, str]
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Busy(ZfsProblem):
@@ -83,12 +85,14 @@ class ZfsTool:
     async def read(self, *names: str, below: bool = False) -> dict[str, Dataset]:
         """Those that exist of `names`, and all below them if asked for, each with its own marks.
 
-        It takes two commands: `all` shows marks whose keys nobody knows beforehand, but no guid on zfs-fuse,
-        and cannot be asked for together with another property. So what changed in between is read again.
+        It takes two commands, at the same time: `all` shows marks whose keys nobody knows beforehand, but no guid
+        on zfs-fuse, and cannot be asked for together with another property. Where they differ they are asked again.
         """
         for _ in range(_READINGS):
-            rows = await self._get(",".join(_ASKED), names, below=below)
-            marks = await self._marks(rows) if rows else {}
+            rows, marks = await _both(
+                self._get(",".join(_ASKED), names, below=below),
+                self._marks(names, below=below),
+            )
             if all(_own_operation(row) == marks.get(name, {}).get(OPERATION) for name, row in rows.items()):
                 where = _first_mounts()
                 return {name: _dataset(name, rows[name], marks.get(name, {}), where) for name in sorted(rows)}
@@ -119,9 +123,10 @@ class ZfsTool:
             raise PoolUnavailable(f"there is no pool {pool} here; is it imported?")
         return _number(rows[pool], "used"), _number(rows[pool], "available")
 
-    async def _marks(self, names: Iterable[str]) -> dict[str, Row]:
+    async def _marks(self, names: Iterable[str], *, below: bool) -> dict[str, Row]:
         """The own marks of each. What a dataset inherits, or a snapshot shows of its dataset, is not its own."""
-        told = await self._finish("get", "-Hp", "-s", ",".join(_OWN), *_COLUMNS, "all", *names, may_exit=(0, 1))
+        flags = ("-Hp", *(("-r",) if below else ()), "-s", ",".join(_OWN))
+        told = await self._finish("get", *flags, *_COLUMNS, "all", *names, may_exit=(0, 1))
         _absent(told)
         marks: dict[str, Row] = {}
         for name, key, value, _ in _lines(told.out):
@@ -130,7 +135,7 @@ class ZfsTool:
         return marks
 
     async def _get(self, properties: str, names: Sequence[str], *, below: bool) -> dict[str, Row]:
-        flags = ("-Hp", "-r") if below else ("-Hp",)
+        flags = ("-Hp", *(("-r",) if below else ()))
         told = await self._finish("get", *flags, *_COLUMNS, properties, *names, may_exit=(0, 1))
         absent = _absent(told)
         rows: dict[str, Row] = {}
@@ -164,6 +169,16 @@ class ZfsTool:
 
 
 _COLUMNS = ("-o", "name,property,value,source")
+
+
+async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """The results of both, once both have ended; the first failure if there is one."""
+    one, other = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(other, BaseException):
+        raise other
+    return one, other
 
 
 def mounts(table: Path = Path("/proc/self/mountinfo")) -> list[tuple[str, str]]:
