@@ -4,16 +4,15 @@ A pool is never forced (`-f`), and never made over something that was there.
 """
 
 import asyncio
-import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataplane.dataset import PoolUnavailable, ZfsProblem
-from dataplane.process import Process, ProcessDied
+from dataplane.process import Process, ProcessDied, started
 from dataplane.zfs import Zfs, ask_abilities
-from dataplane.zfs_tool import ZfsTool, meaning, mounts
+from dataplane.zfs_tool import DEAD, ZfsTool, meaning, mounts
 from runtime.command import CommandError, CommandFailed, run
 
 SIZE = 20 * 1024**3
@@ -61,7 +60,7 @@ async def open_pool(wish: PoolWish) -> Zfs:
     if not await _imported(wish.pool):
         await _open(wish)
     await _require_usable(wish)
-    await _bury_dead_mounts(wish.root)
+    await bury_dead_mounts(wish.root)
     await _ensure_root(wish)
     return Zfs(wish.root, await ask_abilities(), ZfsTool())
 
@@ -136,8 +135,7 @@ async def _create(wish: PoolWish) -> None:
 
 
 async def _import(wish: PoolWish) -> None:
-    if holders := list(_holders(wish.image)):
-        raise PoolUnavailable(f"cannot open the pool in {wish.image}: process {holders[0]} has it open")
+    await _require_unheld(wish.image)
     try:
         await _zpool("import", "-d", str(wish.folder), "-o", "cachefile=none", wish.pool)
     except ZfsProblem as problem:
@@ -145,13 +143,22 @@ async def _import(wish: PoolWish) -> None:
         raise PoolUnavailable(f"{what}; try `zpool import -d {wish.folder}` to see what is there") from None
 
 
+async def _require_unheld(image: Path) -> None:
+    """One pool in two zfs-fuse destroys itself, and neither of them looks. One that is dying is waited for."""
+    async with asyncio.timeout(ANSWERS_WITHIN):
+        while holders := list(_holders(image)):
+            if alive := [pid for pid in holders if started(pid)]:
+                raise PoolUnavailable(f"cannot open the pool in {image}: process {alive[0]} has it open")
+            await asyncio.sleep(0.02)
+
+
 def _holders(image: Path) -> Iterator[int]:
-    """Processes that have the file open: one pool in two zfs-fuse destroys itself, and neither of them looks."""
+    """Processes that have the file open. A killed one still has, by a thread, while it is a zombie itself."""
     file = image.stat()
-    for folder in Path("/proc").glob("[0-9]*/fd"):
+    for folder in Path("/proc").glob("[0-9]*/task/[0-9]*/fd"):
         try:
             if any(os.path.samestat(file, handle.stat()) for handle in folder.iterdir()):
-                yield int(folder.parent.name)
+                yield int(folder.parts[2])
         except OSError:
             continue  # it ended while we looked
 
@@ -164,18 +171,19 @@ async def _require_usable(wish: PoolWish) -> None:
         raise PoolUnavailable(f"there is a pool {wish.pool} that is not the one in {wish.image}; was that one moved?")
 
 
-async def _bury_dead_mounts(root: str) -> None:
-    """A mount outlives the zfs-fuse that served it, and answers ENOTCONN for ever after."""
-    for name, path in mounts().items():
+async def bury_dead_mounts(root: str) -> None:
+    """Detach the mounts that outlived the zfs-fuse that served them: they answer ENOTCONN for ever after."""
+    for name, path in mounts():
         if name.startswith(f"{root}/") and await asyncio.to_thread(_is_dead, path):
             await run("umount", "--lazy", path)
 
 
 def _is_dead(path: str) -> bool:
+    """Not by stat(2): that the kernel goes on answering from what it remembers."""
     try:
-        os.stat(path)
+        os.statvfs(path)
     except OSError as error:
-        return error.errno == errno.ENOTCONN
+        return error.errno in DEAD
     return False
 
 

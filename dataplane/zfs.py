@@ -249,14 +249,19 @@ class Zfs:
             inside = [name for name in inside if name != parent]
 
     async def _clear_extras(self, name: str, by: str) -> None:
-        """Remove the snapshots that only the others' sake made (see `_take`): ours by name, and unmarked."""
+        """Remove the snapshots that came with those asked for (see `_take`): ours by name, and unmarked."""
         if self.abilities.several_snapshots:
             return
-        namespace, snapshot = self._parents(name)[0], name.partition("@")[2]
-        for dataset in await self.below(namespace):
-            unmarked = OPERATION not in dataset.marks
-            if unmarked and dataset.name.endswith(f"@{snapshot}") and is_named_by(dataset.name, by):
-                await self._remove(dataset.name)
+        extras = await self._extras(name, by)
+        objections = [await self._change("destroy", extra) for extra in extras]
+        if extras and (left := await self._extras(name, by)):
+            said = next((objection for objection in objections if objection), "zfs says it did")
+            raise ZfsProblem(f"cannot destroy {', '.join(left)}, which nobody asked for: {said}")
+
+    async def _extras(self, name: str, by: str) -> list[str]:
+        namespace, at = self._parents(name)[0], f"@{name.partition('@')[2]}"
+        ours = [found.name for found in await self.below(namespace) if OPERATION not in found.marks]
+        return [extra for extra in ours if extra.endswith(at) and is_named_by(extra, by)]
 
     async def _change(self, *argv: str) -> ZfsProblem | None:
         """Run `zfs ARGV`, again and again while it says *busy* and patience lasts; return its last objection."""

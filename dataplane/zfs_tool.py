@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from dataplane.dataset import MARK, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
 from runtime.command import CommandError, CommandFailed, Finished, finish
@@ -18,12 +18,17 @@ from runtime.command import CommandError, CommandFailed, Finished, finish
 OPERATION = "operation"
 """The key of the mark that says which operation made a thing."""
 
+DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
+"""What a mount answers whose zfs-fuse has died; the second one at the moment of its death."""
+
 _ASKED = ("type", "guid", "origin", "used", "usedbydataset", MARK + OPERATION)
 _OWN = ("local", "received")
 _ABSENT = re.compile(r"cannot open '([^']+)': dataset does not exist")
 _READINGS = 5
 
 Row = dict[str, str]
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Busy(ZfsProblem):
@@ -80,14 +85,16 @@ class ZfsTool:
     async def read(self, *names: str, below: bool = False) -> dict[str, Dataset]:
         """Those that exist of `names`, and all below them if asked for, each with its own marks.
 
-        It takes two commands: `all` shows marks whose keys nobody knows beforehand, but no guid on zfs-fuse,
-        and cannot be asked for together with another property. So what changed in between is read again.
+        It takes two commands, at the same time: `all` shows marks whose keys nobody knows beforehand, but no guid
+        on zfs-fuse, and cannot be asked for together with another property. Where they differ they are asked again.
         """
         for _ in range(_READINGS):
-            rows = await self._get(",".join(_ASKED), names, below=below)
-            marks = await self._marks(rows) if rows else {}
+            rows, marks = await _both(
+                self._get(",".join(_ASKED), names, below=below),
+                self._marks(names, below=below),
+            )
             if all(_own_operation(row) == marks.get(name, {}).get(OPERATION) for name, row in rows.items()):
-                where = mounts()
+                where = _first_mounts()
                 return {name: _dataset(name, rows[name], marks.get(name, {}), where) for name in sorted(rows)}
         raise ZfsProblem(f"cannot read {', '.join(names)}: zfs told {_READINGS} times two different stories about it")
 
@@ -102,9 +109,9 @@ class ZfsTool:
         return None
 
     async def mounted(self, name: str) -> str | None:
-        path = mounts().get(name)
+        path = _first_mounts().get(name)
         if path:
-            await self._files(f"look at {path}", asyncio.to_thread(os.stat, path))
+            await self._files(f"look at {path}", asyncio.to_thread(os.statvfs, path))
         return path
 
     async def own(self, path: str, layout: Layout) -> None:
@@ -116,9 +123,10 @@ class ZfsTool:
             raise PoolUnavailable(f"there is no pool {pool} here; is it imported?")
         return _number(rows[pool], "used"), _number(rows[pool], "available")
 
-    async def _marks(self, names: Iterable[str]) -> dict[str, Row]:
+    async def _marks(self, names: Iterable[str], *, below: bool) -> dict[str, Row]:
         """The own marks of each. What a dataset inherits, or a snapshot shows of its dataset, is not its own."""
-        told = await self._finish("get", "-Hp", "-s", ",".join(_OWN), *_COLUMNS, "all", *names, may_exit=(0, 1))
+        flags = ("-Hp", *(("-r",) if below else ()), "-s", ",".join(_OWN))
+        told = await self._finish("get", *flags, *_COLUMNS, "all", *names, may_exit=(0, 1))
         _absent(told)
         marks: dict[str, Row] = {}
         for name, key, value, _ in _lines(told.out):
@@ -127,7 +135,7 @@ class ZfsTool:
         return marks
 
     async def _get(self, properties: str, names: Sequence[str], *, below: bool) -> dict[str, Row]:
-        flags = ("-Hp", "-r") if below else ("-Hp",)
+        flags = ("-Hp", *(("-r",) if below else ()))
         told = await self._finish("get", *flags, *_COLUMNS, properties, *names, may_exit=(0, 1))
         absent = _absent(told)
         rows: dict[str, Row] = {}
@@ -163,15 +171,30 @@ class ZfsTool:
 _COLUMNS = ("-o", "name,property,value,source")
 
 
-def mounts(table: Path = Path("/proc/self/mountinfo")) -> dict[str, str]:
-    """Where each ZFS filesystem is mounted in this mount namespace, as proc(5) tells it; never a bind of a part."""
-    found: dict[str, str] = {}
+async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """The results of both, once both have ended; the first failure if there is one."""
+    one, other = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(other, BaseException):
+        raise other
+    return one, other
+
+
+def mounts(table: Path = Path("/proc/self/mountinfo")) -> list[tuple[str, str]]:
+    """Each ZFS filesystem that is mounted in this mount namespace, and where, as proc(5) tells it, oldest first."""
+    found: list[tuple[str, str]] = []
     for line in table.read_text().splitlines():
         before, _, after = line.partition(" - ")
         fields, (kind, source, *_) = before.split(), after.split()
         if kind in ("zfs", "fuse.zfs") and fields[3] == "/":
-            found.setdefault(_plain(source), _plain(fields[4]))
+            found.append((_plain(source), _plain(fields[4])))
     return found
+
+
+def _first_mounts() -> dict[str, str]:
+    """Where each is mounted; of several places the first, for what comes later is a bind of it."""
+    return dict(reversed(mounts()))
 
 
 def _plain(escaped: str) -> str:
@@ -229,4 +252,4 @@ def _own(path: str, layout: Layout) -> None:
 def _kind_of(error: OSError) -> type[ZfsProblem]:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoRoom
-    return PoolUnavailable if error.errno == errno.ENOTCONN else ZfsProblem
+    return PoolUnavailable if error.errno in DEAD else ZfsProblem

@@ -1,20 +1,26 @@
-"""Grounds for the ZFS suite: a fake one and a real one, with what a test does there besides calling the adapter."""
+"""Grounds for the ZFS suites: a fake one and a real one, and what tests do there in one word."""
 
 import asyncio
 import errno
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from dataplane.dataset import NoRoom, ZfsProblem
-from dataplane.pool import PoolWish, fuse, open_pool
+import pytest
+
+from dataplane.dataset import Dataset, Layout, NoRoom, ZfsProblem
+from dataplane.pool import PoolWish, bury_dead_mounts, fuse, open_pool
 from dataplane.zfs import Zfs
 from dataplane.zfs_tool import ZfsTool
 from tests.fakes.zfs import FakeZfs
 
 SIZE = 192 * 1024**2
+GROUNDS = ["fake", "fake-several", "real"]
+NOTHING = Layout()
 
 
 class Ground(Protocol):
@@ -101,8 +107,29 @@ def require_sandbox() -> None:
 def opened_pool(folder: Path) -> Iterator[Zfs]:
     """A real file-backed pool, gone with its zfs-fuse when left."""
     require_sandbox()
-    yield asyncio.run(open_pool(PoolWish("test", folder, size=SIZE)))
-    asyncio.run(fuse(folder).stop())
+    wish = PoolWish("test", folder, size=SIZE)
+    yield asyncio.run(open_pool(wish))
+    clear(wish)
+
+
+def kill(wish: PoolWish) -> None:
+    """End zfs-fuse as a crash does; asked to end, it takes four seconds."""
+    if pid := fuse(wish.folder).running():
+        os.kill(pid, signal.SIGKILL)
+        asyncio.run(_gone(pid))
+
+
+async def _gone(pid: int) -> None:
+    """Not even a zombie is left: one may have threads that still have the pool open."""
+    async with asyncio.timeout(20):
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0.01)
+
+
+def clear(wish: PoolWish) -> None:
+    """End zfs-fuse, and leave no dead mount behind."""
+    kill(wish)
+    asyncio.run(bury_dead_mounts(wish.pool))
 
 
 def fresh_root(pool: Zfs, folder: Path, name: str) -> RealGround:
@@ -121,3 +148,48 @@ def act(zfs: Zfs, *argv: str) -> None:
 
 async def _act(zfs: Zfs, argv: tuple[str, ...]) -> ZfsProblem | None:
     return await zfs.tool.change(*argv)
+
+
+def ground_of(request: pytest.FixtureRequest, folder: Path, name: str) -> Ground:
+    """The ground that the test is parametrised with; a real one lies in the module's `pool`."""
+    if request.param == "real":
+        return fresh_root(request.getfixturevalue("pool"), folder, name)
+    return FakeGround(FakeZfs(several=request.param == "fake-several"))
+
+
+def generation(ground: Ground, operation: str, volume: str = "shop/data") -> str:
+    return f"{ground.zfs.root}/{volume}/{operation}"
+
+
+def made(ground: Ground, operation: str, volume: str = "shop/data") -> str:
+    """A generation, made as operations make them."""
+    name = generation(ground, operation, volume)
+    asyncio.run(ground.zfs.create(name, operation, {"state": "candidate"}, NOTHING))
+    return name
+
+
+def snapped(ground: Ground, dataset: str, operation: str) -> str:
+    asyncio.run(ground.zfs.snapshot([dataset], operation, operation))
+    return f"{dataset}@{operation}"
+
+
+def cloned(ground: Ground, snapshot: str, operation: str, volume: str = "shop/data") -> str:
+    name = generation(ground, operation, volume)
+    asyncio.run(ground.zfs.clone(snapshot, name, operation, {"state": "candidate"}, NOTHING))
+    return name
+
+
+def look(ground: Ground, name: str) -> Dataset | None:
+    return asyncio.run(ground.zfs.look(name))
+
+
+def there(ground: Ground, name: str) -> Dataset:
+    found = look(ground, name)
+    assert found is not None, f"there is no {name}"
+    return found
+
+
+def all_below(ground: Ground) -> list[str]:
+    return [
+        dataset.name.removeprefix(f"{ground.zfs.root}/") for dataset in asyncio.run(ground.zfs.below(ground.zfs.root))
+    ]

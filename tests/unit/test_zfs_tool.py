@@ -1,0 +1,141 @@
+"""What the words of `zfs` mean: existence has three values, marks are one's own, and mounts are this namespace's."""
+
+import asyncio
+import shlex
+from pathlib import Path
+
+import pytest
+
+from dataplane.dataset import NoRoom, PoolUnavailable, ZfsProblem
+from dataplane.zfs import Abilities, ask_abilities, is_named_by
+from dataplane.zfs_tool import Busy, ZfsTool, meaning, mounts
+
+ROWS = """tank/a\ttype\tfilesystem\t-
+tank/a\tguid\t18446744073709551615\t-
+tank/a\torigin\ttank/b@s\t-
+tank/a\tused\t5000\t-
+tank/a\tusedbydataset\t4096\t-
+tank/a\tployz:operation\t{operation}
+"""
+OWN = "tank/a\tployz:state\tcurrent\tlocal\ntank/a\tcom.example:x\ty\tlocal\ntank/a\tployz:epoch\t2\treceived\n"
+
+
+def shim(folder: Path, answers: dict[str, str], *, error: str = "", code: int = 0) -> str:
+    """A `zfs` that answers the question for `all` properties, and the one for named ones."""
+    script = f"""#!/bin/sh
+case " $* " in
+  *" all "*) printf %s {shlex.quote(answers.get("all", ""))} ;;
+  *) printf %s {shlex.quote(answers.get("named", ""))}; printf '%s\\n' {shlex.quote(error)} >&2; exit {code} ;;
+esac
+"""
+    program = folder / "zfs"
+    program.write_text(script)
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_a_dataset_is_read_with_its_own_marks(tmp_path: Path) -> None:
+    rows = ROWS.format(operation="op-1\tinherited from tank")
+    found = asyncio.run(ZfsTool(shim(tmp_path, {"named": rows, "all": OWN})).read("tank/a"))["tank/a"]
+    assert found.marks == {"state": "current", "epoch": "2"}
+    assert (found.guid, found.origin, found.alone, found.path) == ("18446744073709551615", "tank/b@s", 4096, None)
+
+
+def test_two_stories_about_who_made_it_are_a_problem(tmp_path: Path) -> None:
+    rows = ROWS.format(operation="op-1\tlocal")
+    with pytest.raises(ZfsProblem, match="two different stories"):
+        asyncio.run(ZfsTool(shim(tmp_path, {"named": rows, "all": OWN})).read("tank/a"))
+
+
+def test_absent_is_what_zfs_says_does_not_exist(tmp_path: Path) -> None:
+    program = shim(tmp_path, {}, error="cannot open 'tank/a': dataset does not exist", code=1)
+    assert asyncio.run(ZfsTool(program).read("tank/a")) == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("", ZfsProblem),
+        ("internal error: out of memory", ZfsProblem),
+        ("cannot open 'tank/b': dataset does not exist", ZfsProblem),
+        ("cannot open 'tank/a': permission denied", ZfsProblem),
+        ("cannot open 'tank/a': dataset does not exist\ncannot open 'tank/a': I/O error", ZfsProblem),
+        ("cannot open 'tank/a': pool I/O is currently suspended", PoolUnavailable),
+        ("Please make sure that the zfs-fuse daemon is running.", PoolUnavailable),
+        ("The ZFS modules are not loaded.\nTry running '/sbin/modprobe zfs' as root to load them.", PoolUnavailable),
+    ],
+)
+def test_any_other_error_is_unknown(tmp_path: Path, error: str, kind: type[ZfsProblem]) -> None:
+    with pytest.raises(ZfsProblem) as raised:
+        asyncio.run(ZfsTool(shim(tmp_path, {}, error=error, code=1)).read("tank/a"))
+    assert type(raised.value) is kind
+
+
+@pytest.mark.parametrize("lines", range(6))
+def test_an_answer_that_ends_early_is_a_problem(tmp_path: Path, lines: int) -> None:
+    rows = "".join(ROWS.format(operation="-\t-").splitlines(keepends=True)[:lines])
+    with pytest.raises(ZfsProblem):
+        asyncio.run(ZfsTool(shim(tmp_path, {"named": rows, "all": OWN})).read("tank/a"))
+
+
+@pytest.mark.parametrize("rows", [ROWS.replace("5000", "4.88K").replace("4096", "4K"), "tank/a\ttype\n", "tank/a\n"])
+def test_an_answer_for_eyes_is_a_problem(tmp_path: Path, rows: str) -> None:
+    with pytest.raises(ZfsProblem):
+        asyncio.run(ZfsTool(shim(tmp_path, {"named": rows.format(operation="-\t-"), "all": OWN})).read("tank/a"))
+
+
+@pytest.mark.parametrize(
+    ("objection", "kind"),
+    [
+        ("cannot destroy 'tank/a': dataset is busy", Busy),
+        ("umount: /x: target is busy.\ncannot unmount '/x': umount failed", Busy),
+        ("cannot create 'tank/a': out of space", NoRoom),
+        ("cannot create snapshot 'tank/a@s': out of space", NoRoom),
+        ("cannot destroy 'tank/a': filesystem has children", ZfsProblem),
+    ],
+)
+def test_objections_have_kinds(objection: str, kind: type[ZfsProblem]) -> None:
+    assert type(meaning(objection)) is kind
+
+
+def version(folder: Path, script: str) -> str:
+    program = folder / "zfs"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_abilities_are_what_the_program_answers(tmp_path: Path) -> None:
+    several = Abilities(several_snapshots=True, several_marks=True)
+    assert asyncio.run(ask_abilities(version(tmp_path, "echo zfs-2.3.9-1; echo zfs-kmod-2.3.9-1"))) == several
+    single = Abilities(several_snapshots=False, several_marks=False)
+    old = "echo \"unrecognized command 'version'\" >&2; exit 2"
+    assert asyncio.run(ask_abilities(version(tmp_path, old))) == single
+
+
+@pytest.mark.parametrize("script", ["exit 0", "exit 1", "exit 2", "echo no >&2; exit 2"])
+def test_unclear_abilities_are_a_problem(tmp_path: Path, script: str) -> None:
+    with pytest.raises(PoolUnavailable):
+        asyncio.run(ask_abilities(version(tmp_path, script)))
+
+
+def test_mounts_are_whole_filesystems_of_zfs(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        "22 1 8:1 / / rw,relatime - ext4 /dev/root rw\n"
+        "67 22 0:43 / /tmp/a\\040b rw,relatime shared:1 master:2 - fuse.zfs tank/a rw,user_id=0\n"
+        "68 22 0:44 / /tank/b rw - zfs tank/b rw,xattr\n"
+        "69 22 0:44 /part /mnt rw - zfs tank/b rw,xattr\n"
+        "70 22 0:45 / /zfs-kstat rw - fuse kstat rw\n"
+    )
+    assert mounts(table) == [("tank/a", "/tmp/a b"), ("tank/b", "/tank/b")]
+
+
+@pytest.mark.parametrize("name", ["tank/a/op-1", "tank/a@op-1", "tank/op-9@deploy-3-op-1", "tank/a/op-1.old"])
+def test_a_name_bears_an_operation(name: str) -> None:
+    assert is_named_by(name, "op-1")
+
+
+@pytest.mark.parametrize("name", ["tank/a/op-12", "tank/a/xop-1", "tank/op-1/a", "tank/op-1@a", "op-1/a"])
+def test_a_name_does_not_bear_what_only_looks_like_it(name: str) -> None:
+    assert not is_named_by(name, "op-1")
