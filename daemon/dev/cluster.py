@@ -160,7 +160,7 @@ async def _up(ask: DevUp, story: Story, site: Site) -> Success:
             if isinstance(error, FAILURES):
                 raise TakenBack("dev.machine", f"cannot bring {ask.name} up", str(error)) from error
             raise
-        return Success("cluster", msgspec.to_builtins(await _answer(cluster)))
+        return Success("dev", msgspec.to_builtins(await _answer(cluster)))
 
 
 async def _take_back(rise: Rise, *, existed: bool) -> None:
@@ -217,16 +217,17 @@ async def _down(ask: DevDown, story: Story, site: Site) -> Success:
     if not cluster.exists():
         raise Refused("dev.missing", what, f"there is no such cluster in {site.root}", "ployzctl dev ls")
     async with locked(site.root, site.patience):
-        machines = cluster.machines()
         if mounted := _mounts_below(cluster.folder.path):
             raise Refused("dev.mounted", what, f"something else is mounted at {mounted[0]}", f"umount {mounted[0]}")
         try:
+            gone = await _answer(cluster)
             with story.doing(f"End all that runs in {ask.name}, and remove its folder {cluster.folder.path}"):
                 kept = await _remove(cluster)
         except FAILURES as error:
             raise Stuck("dev.stuck", what, str(error), f"ployzctl dev down --name {ask.name}") from error
     warnings = [f"left {cluster.folder.path / name}, which was not made by dev up" for name in kept]
-    return Success("removed", {"name": ask.name, "machines": [each.name for each in machines]}, warnings=warnings)
+    gone = replace(gone, machines=[replace(machine, up=False) for machine in gone.machines])
+    return Success("dev", msgspec.to_builtins(gone), warnings=warnings)
 
 
 async def _remove(cluster: Cluster) -> list[str]:
