@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ctl.quantities import now
 from ctl.steps import Steps, amount, ended, timed, words
-from ctl.style import Style, cut, width
+from ctl.style import Style
 from daemon.wire import Event, encode
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -132,7 +132,5 @@ class Live:
         return lines + more
 
     def _line(self, event: Event) -> str:
-        text = timed(words(event), self._steps.elapsed(event, now()), self._style)
-        gone = amount(event)
-        room = self._style.columns - width(text) - 8
-        return f"{text}  {self._style.dim(cut(gone, room))}" if gone and room > 8 else text
+        said = ", ".join(filter(None, [words(event), amount(event)]))
+        return timed(said, self._steps.elapsed(event, now()), self._style)

@@ -61,4 +61,10 @@ def environment(result: dict[str, Any], _: Style) -> str:
 
 
 def version(result: dict[str, Any], style: Style) -> str:
-    return pairs([(harmless(name), harmless(str(value))) for name, value in result.items()], style)
+    return pairs([(harmless(name), _value(value)) for name, value in result.items()], style)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return harmless(", ".join(f"{name} {part}" for name, part in value.items()))
+    return harmless(str(value))
