@@ -53,7 +53,8 @@ def kept(python: Path) -> Any:
 def asked(python: Path) -> wire.DevRequest:
     words, _, line = (python.parent / "ployzd.asked").read_text().partition(" ")
     assert words == "dev"
-    return msgspec.json.decode(line, type=wire.DevRequest)
+    found: wire.DevRequest = msgspec.json.decode(line, type=wire.DevRequest)
+    return found
 
 
 def test_up_makes_a_cluster_and_uses_it(tmp_path: Path) -> None:
