@@ -42,15 +42,15 @@ def test_instances() -> None:
 def test_a_preview_shows_where_the_commit_is() -> None:
     steps = [
         wire.PreviewStep("fetch shop/web:2", "m1", 3 << 19),
-        wire.PreviewStep("point shop at deploy 4", "m1", None, 2.0),
+        wire.PreviewStep("point shop at deploy 4", "m1"),
         wire.PreviewStep("remove i1", "m1"),
     ]
     assert text("preview", wire.Preview("deploy", steps, 1)) == [
         "deploy would take 3 steps:",
-        "    STEP                     MACHINE     BYTES     DOWN",
+        "    STEP                     MACHINE     BYTES   DOWN",
         "1   fetch shop/web:2         m1        1.5 MiB",
         "── whatever fails before this line is taken back; from here on the way is forward ──",
-        "2   point shop at deploy 4   m1                  ~2.0 s",
+        "2   point shop at deploy 4   m1",
         "3   remove i1                m1",
     ]
     assert text("preview", wire.Preview("deploy", [], 0)) == ["deploy would do nothing: it is so already."]

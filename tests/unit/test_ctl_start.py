@@ -48,4 +48,4 @@ def test_of_the_house_only_the_contract_is_loaded() -> None:
     with daemon(answering(Success("instances", {"instances": []}))) as playing:
         modules = loaded("ps", "--socket", playing.socket)
     house = {name for name in modules if name.partition(".")[0] in ("daemon", "dataplane", "runtime")}
-    assert house == {"daemon", "daemon.wire"}
+    assert {name for name in house if not name.startswith("daemon.wire")} == {"daemon"}
