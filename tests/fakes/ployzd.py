@@ -6,7 +6,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +57,10 @@ class Talk:
 
     def end(self) -> None:
         self._connection.sendall(b"0\r\n\r\n")
-        self._file.close()
-        self._connection.close()
 
-    def cut(self) -> None:
-        """Go away in the middle, as a daemon does that is killed."""
+    def close(self) -> None:
+        """Go away: at the end of a scene, or in its middle, as a daemon does that is killed."""
         self._file.close()
-        self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
-
-    def raw(self, data: bytes) -> None:
-        self._connection.sendall(data)
 
     def wait_for_hangup(self) -> None:
         assert self._file.read(1) == b""
@@ -113,14 +106,13 @@ class Daemon:
 
     def _play(self, scene: Scene, connection: socket.socket) -> None:
         try:
-            talk = Talk(connection)
-            self.talks.append(talk)
-            scene(talk)
+            with connection, closing(Talk(connection)) as talk:
+                self.talks.append(talk)
+                scene(talk)
         except BrokenPipeError:
-            connection.close()  # who has heard enough may go
+            pass  # who has heard enough may go
         except BaseException as problem:  # noqa: BLE001 (a thread's failure is the test's)
             self.problems.append(problem)
-            connection.close()
 
     def asked(self) -> list[wire.Request]:
         return [talk.call.request for talk in self.talks]

@@ -36,6 +36,12 @@ def environment(**more: str) -> dict[str, str]:
 
 def ployzctl(*words: str, input: bytes = b"", env: Mapping[str, str] | None = None) -> Finished:
     """Run it in pipes until it ends."""
+    code, out, error = ployzctl_bytes(*words, input=input, env=env)
+    return Finished(code, out.decode(), error.decode())
+
+
+def ployzctl_bytes(*words: str, input: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
+    """Run it in pipes until it ends; its exit code, and what it wrote, as it is."""
     done = subprocess.run(
         [sys.executable, "-m", "ctl", *words],
         cwd=HOUSE,
@@ -45,7 +51,13 @@ def ployzctl(*words: str, input: bytes = b"", env: Mapping[str, str] | None = No
         timeout=PATIENCE,
         check=False,
     )
-    return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return done.returncode, done.stdout, done.stderr
+
+
+def start(*words: str, out: int) -> "subprocess.Popen[bytes]":
+    """Start it with a stdout that the test holds the other end of."""
+    argv = [sys.executable, "-m", "ctl", *words]
+    return subprocess.Popen(argv, cwd=HOUSE, stdout=out, stderr=subprocess.PIPE, env=environment())
 
 
 class Terminal:
@@ -85,6 +97,20 @@ class Terminal:
     def raw(self) -> bool:
         """Whether keys are passed on as they are typed."""
         return not termios.tcgetattr(self.theirs)[3] & termios.ICANON
+
+    def screen(self) -> list[str]:
+        """The lines as they stand: what was drawn over is gone, colours are not looked at."""
+        lines = [""]
+        for piece in re.findall("\x1b\\[[0-9;?]*[A-Za-z]|[^\x1b]", self.seen):
+            if piece == "\n":
+                lines.append("")
+            elif up := re.fullmatch("\x1b\\[([0-9]+)A", piece):
+                lines = lines[: -int(up[1])]
+            elif piece == "\x1b[J":
+                lines[-1] = ""
+            elif piece.isprintable():
+                lines[-1] += piece
+        return lines[:-1]
 
     def ends(self) -> int:
         """Its exit code, once all that it wrote is in `seen`."""
