@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from daemon.dev.cluster import Site, _cluster
+from daemon.dev.cluster import Site, locate
 from daemon.dev.machine import Machine
 from daemon.dev.processes import Seen, seen
 from dataplane.process import started
@@ -31,7 +31,7 @@ class Host:
 
     @property
     def machine(self) -> Machine:
-        return _cluster("dev", Site(self.root, ())).machine("m1")
+        return locate("dev", Site(self.root, ())).machine("m1")
 
     def words(self, request: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "tests.machine.standin", "ask", json.dumps({"type": f"dev.{request}"}))
