@@ -1,5 +1,6 @@
 """A change's data: snapshots, new generations, and what becomes of those before."""
 
+from contextlib import suppress
 from functools import partial
 
 from daemon import lineage
@@ -7,6 +8,7 @@ from daemon.change import Change, Generation
 from daemon.node import Node
 from daemon.primitive import Step, confirm
 from daemon.records import DeployPoint, Held
+from dataplane.dataset import NotOurs
 
 
 def snapshot(change: Change, node: Node) -> Step:
@@ -14,7 +16,7 @@ def snapshot(change: Change, node: Node) -> Step:
 
     async def undo() -> None:
         for dataset in change.snapshot:
-            await node.datasets.take_back(f"{dataset}@{change.operation}", change.operation)
+            await _take_back(f"{dataset}@{change.operation}", change.operation, node)
 
     return Step(
         f"snapshot {', '.join(names)} at one instant",
@@ -25,12 +27,18 @@ def snapshot(change: Change, node: Node) -> Step:
 
 def generation(change: Change, new: Generation, node: Node) -> Step:
     by = change.operation
-    undo = partial(node.datasets.take_back, new.dataset, by)
+    undo = partial(_take_back, new.dataset, by, node)
     if new.source is None:
         create = partial(node.datasets.create, new.dataset, by, new.marks, new.layout)
         return Step(f"make the volume {new.volume}", create, undo)
     clone = partial(node.datasets.clone, new.source, new.dataset, by, new.marks, new.layout)
     return Step(f"clone {new.volume} from {new.source.rpartition('@')[2]}", clone, undo)
+
+
+async def _take_back(name: str, by: str, node: Node) -> None:
+    # A stranger in the way made the step fail; undoing it must not fail as well, for nothing there is ours.
+    with suppress(NotOurs):
+        await node.datasets.take_back(name, by)
 
 
 def own(new: Generation, node: Node) -> Step:

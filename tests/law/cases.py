@@ -38,6 +38,11 @@ class Case:
     first: tuple[Mutation, ...]
     ask: Mutation
 
+    @property
+    def fails(self) -> bool:
+        """Whether it fails by itself, so that it is to be taken back."""
+        return "fails" in self.name or "never" in self.name
+
 
 CASES = (
     Case("create", (), shop()),

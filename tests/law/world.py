@@ -9,6 +9,7 @@ import asyncio
 import copy
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from daemon.engine import Engine
+from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.primitive import Primitive
@@ -76,11 +78,16 @@ class World:
 
     def __init__(self, *, openzfs: bool = False) -> None:
         self.disk = Path(tempfile.mkdtemp(prefix="law", dir="/dev/shm"))
+        weakref.finalize(self, shutil.rmtree, self.disk, ignore_errors=True)
         (self.disk / "operations").mkdir()
         self.cut: Cut | None = None
         self.touches = 0
         self.dead = False
         self.late: list[Callable[[], Any]] = []
+        self.was_late = False
+        self.arrives: int | None = None
+        self.meanwhile: Callable[[int], None] = lambda touch: None
+        self.wrongs: list[str] = []
         self.operations: Operations | None = None
         self.zfs = FakeZfs(ROOT, several=openzfs, touch=self.touch)
         self.instances = FakeEngine(touch=self.touch, exists=self.is_mounted)
@@ -110,6 +117,7 @@ class World:
         return other
 
     def close(self) -> None:
+        """Nobody needs it any more; whatever is not closed goes with the process."""
         shutil.rmtree(self.disk)
 
     # ------------------------------------------------------------------------------------------- being cut
@@ -118,6 +126,10 @@ class World:
         if self.dead:
             raise Crash(what)
         self.touches += 1
+        self._witness(what)
+        self.meanwhile(self.touches)
+        if self.touches == self.arrives:
+            self.deliver()
         if not self.cut or self.cut.at != self.touches:
             return effect()
         cut = self.cut
@@ -127,6 +139,7 @@ class World:
             effect()
         if cut.when == "late" and what.startswith("put"):
             self.late.append(effect)
+            self.was_late = True
         self.dead = cut.failure is Crash
         failure = SAID_NO[what.split()[0]] if cut.failure is Failed else cut.failure
         raise failure(f"cut at touch {self.touches}: {what}")
@@ -142,6 +155,27 @@ class World:
                 for _ in range(5):
                     await asyncio.sleep(0)
         return happened if after else effect()
+
+    def _witness(self, what: str) -> None:
+        """Whoever changes more than its own claim and its own record has both, and wrote down which step it does."""
+        own = what.startswith(("put namespaces.", "put operations."))
+        running = list(self.operations.running.values()) if self.operations else []
+        if self.operations and not own and not any(self._is_entitled(each.story) for each in running):
+            self.wrongs.append(f"{what}: by nobody who has claim, record and journal for it")
+
+    def _is_entitled(self, story: Story | None) -> bool:
+        """To undo takes no record: one that was cut before it had any has nothing to undo."""
+        last = {event.step: event.kind for event in story.events} if story else {}
+        if not story or not {"doing", "undoing"} & set(last.values()):
+            return False
+        recorded = "undoing" in last.values() or f"operations.{story.operation}" in self.kv.entries
+        return recorded and story.operation in self.holders()
+
+    def holders(self) -> list[str]:
+        """The operations that have claims."""
+        claimed = [entry for key, entry in self.kv.entries.items() if key.startswith("namespaces.")]
+        claims = [claim for entry in claimed for claim in msgspec.json.decode(entry.value, type=Namespace).claims]
+        return [claim.operation for claim in claims]
 
     def deliver(self) -> None:
         """What was on its way arrives, long after its sender gave it up."""

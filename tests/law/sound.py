@@ -1,0 +1,78 @@
+"""What holds whenever no operation is open, whatever was asked: nothing is missing, and nothing is left over."""
+
+import msgspec
+
+from daemon.planning.names import held
+from daemon.records import DeployPoint, Head, Namespace, Reservation
+from dataplane.entry import parts
+from tests.law.world import ROOT, World
+
+
+def require_sound(world: World, otherwise: str) -> None:
+    """Raises AssertionError, beginning with `otherwise`."""
+    head, points = head_of(world), points_of(world)
+    wrongs = [*world.wrongs, *_data(world, head, points), *_instances(world, head), *_names(world, head)]
+    assert not wrongs, f"{otherwise} {'; '.join(wrongs)}"
+
+
+def head_of(world: World) -> Head | None:
+    entry = world.kv.entries.get("namespaces.shop")
+    return msgspec.json.decode(entry.value, type=Namespace).head if entry else None
+
+
+def points_of(world: World) -> list[DeployPoint]:
+    return [
+        msgspec.json.decode(entry.value, type=DeployPoint)
+        for key, entry in world.kv.entries.items()
+        if key.startswith("deploys.")
+    ]
+
+
+def _data(world: World, head: Head | None, points: list[DeployPoint]) -> list[str]:
+    """Names point at generations that owe nothing to others; what is kept holds what a deploy point needs."""
+    current = {f"{ROOT}/shop/{v.name}/{v.generation}" for v in head.volumes.values()} if head else set()
+    kept = world.zfs.kept
+    wrongs = [f"{name} is not there" for name in current - kept.keys()]
+    for name in current & kept.keys():
+        if kept[name].marks.get("state") != "current" or not kept[name].mounted:
+            wrongs.append(f"{name} is not mounted and current")
+        if kept[name].origin:
+            wrongs.append(f"{name} descends from {kept[name].origin}")
+    generations = {name for name in kept if name.count("/") == ROOT.count("/") + 3 and "@" not in name}
+    wrongs += [f"{name} is left over" for name in generations - current if not world.zfs.snapshots(name)]
+    wrongs += [f"{name} is kept, and mounted" for name in generations - current if kept[name].mounted]
+    needed = {item.guid for point in points for item in point.data}
+    there = {entry.guid for name, entry in kept.items() if "@" in name}
+    wrongs += [f"the snapshot {guid} of a deploy point is gone" for guid in needed - there]
+    return wrongs + [f"the snapshot {guid} is left over" for guid in there - needed]
+
+
+def _instances(world: World, head: Head | None) -> list[str]:
+    """What runs is what is committed, each on the generation that its volume's name points at."""
+    services = head.services.values() if head else ()
+    wanted = {instance.id: service for service in services for instance in service.instances}
+    wrongs = [f"{id} is {'left over' if id in world.instances.instances else 'missing'}"
+              for id in wanted.keys() ^ {i for i, one in world.instances.instances.items() if one.by}]  # fmt: skip
+    for id in wanted.keys() & world.instances.instances.keys():
+        assert head
+        mounted = {mount.source for mount in world.instances.instances[id].specification.mounts}
+        names = {f"/fake/{ROOT}/shop/{n}/{head.volumes[n].generation}" for n in wanted[id].specification.volumes}
+        if mounted != names:
+            wrongs.append(f"{id} runs on {mounted}, not on {names}")
+    return wrongs
+
+
+def _names(world: World, head: Head | None) -> list[str]:
+    """What is reserved is what the head stands on."""
+    wanted = {(name.kind, name.what) for name in held(head)}
+    reserved = set()
+    for key, entry in world.kv.entries.items():
+        if key.startswith("reserved.") and msgspec.json.decode(entry.value, type=Reservation).operation:
+            _, kind, what = parts_of(key)
+            reserved.add((kind, what))
+    return [f"the {kind} {what} is reserved wrongly, or not" for kind, what in wanted ^ reserved]
+
+
+def parts_of(key: str) -> tuple[str, str, str]:
+    first, second, third = parts(key)
+    return first, second, third

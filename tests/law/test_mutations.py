@@ -1,0 +1,259 @@
+"""The law would notice: each of these deliberate faults, in a copy of the code, breaks it."""
+
+import asyncio
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from runtime.command import Finished, finish
+from tests.law.hunt import BEGUN
+
+HOUSE = Path(__file__).parents[2]
+COPIED = ("daemon", "dataplane", "runtime", "tests/fakes", "tests/law")
+WITHIN = 240.0
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One fault: `old` in `file`, where it stands exactly once, becomes `new`; `checks` are tests.law.hunt's."""
+
+    fault: str
+    file: str
+    old: str
+    new: str
+    checks: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "undo only the steps that told `done`",
+        "daemon/engine.py",
+        'if not placed.step.undo or story.has("undone", placed.key):',
+        'if not placed.step.undo or story.has("undone", placed.key) or not story.has("done", placed.key):',
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "undo in the order of doing",
+        "daemon/engine.py",
+        "groups = list(reversed(way.before))",
+        "groups = list(way.before)",
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "stop undoing after the first undo that fails",
+        "daemon/engine.py",
+        "problems += [said for said in told if said]\n",
+        "problems += [said for said in told if said]\n            if problems:\n                break\n",
+        ("an_undo_that_fails_stops_no_other_and_is_told",),
+    ),
+    Mutation(
+        "mask an undo that fails",
+        "daemon/engine.py",
+        'return f"{placed.step.says}: {reason(failure)}"',
+        'return ""',
+        ("an_undo_that_fails_stops_no_other_and_is_told",),
+    ),
+    Mutation(
+        "go back, without settling, when the commit got no answer",
+        "daemon/engine.py",
+        'if not story.has("committing"):\n            return False',
+        'if not story.has("committed"):\n            return False',
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "take what was to be committed for committed",
+        "daemon/engine.py",
+        'if story.has("committed"):\n            return True',
+        'if story.has("committing"):\n            return True',
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "write down that it commits only afterwards",
+        "daemon/engine.py",
+        'story.tell("committing", way.commit.says)\n                await way.commit.do()',
+        'await way.commit.do()\n                story.tell("committing", way.commit.says)',
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "write a step down only once it is done",
+        "daemon/engine.py",
+        '                story.tell("doing", placed.key)\n',
+        "",
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "a cancellation is not a failure",
+        "daemon/engine.py",
+        "except (Exception, CancelledError) as failure:",
+        "except Exception as failure:",
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "answer without verifying",
+        "daemon/changing/outcome.py",
+        "    await _confirm_instances(change, node)\n    await _confirm_generations(change, node)\n",
+        "",
+        ("an_instance_that_dies_after_the_commit_is_told",),
+    ),
+    Mutation(
+        "settle only looks, and does not win the record",
+        "daemon/store.py",
+        "return None if _is_by(now, by) else structs.replace(now or Namespace(), settled=by)",
+        "return None",
+        ("late:replace a writer",),
+    ),
+    Mutation(
+        "commit over whatever revision there is, not the token's",
+        "daemon/store.py",
+        "Namespace(head, now.claims if now else ()), token.revision)",
+        "Namespace(head, now.claims if now else ()), revision)",
+        ("one_that_was_fenced_never_commits",),
+    ),
+    Mutation(
+        "the commit drops the claims",
+        "daemon/store.py",
+        "Namespace(head, now.claims if now else ()), token.revision)",
+        "Namespace(head, ()), token.revision)",
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "let a name go without winning its record",
+        "daemon/changing/names.py",
+        "await node.records.release(name.kind, name.what, namespace, by)",
+        "await node.records.release(name.kind, name.what, namespace)",
+        ("late:create",),
+    ),
+    Mutation(
+        "no claim at all",
+        "daemon/undertaking.py",
+        "tokens = await contention.take(wanted, claim, how.wait)",
+        "tokens = {}",
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "free the claims before the steps are undone",
+        "daemon/undertaking.py",
+        "            result = await effort\n",
+        "            await self._let_go(list(story.heading.claims))\n            result = await effort\n",
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "never free the claims",
+        "daemon/undertaking.py",
+        "failure)\n        await self._let_go(list(story.heading.claims))",
+        "failure)",
+        ("cut:create",),
+    ),
+    Mutation(
+        "the steps go before the record is written",
+        "daemon/undertaking.py",
+        "await self.means.store.begin(record_of(story.heading, self.means.machine))",
+        "pass",
+        ("cut:create",),
+    ),
+    Mutation(
+        "take another's claim away without resolving what it did",
+        "daemon/contention.py",
+        "over = await self.holders.resolve(holder.operation)",
+        "over = True",
+        ("whoever_comes_next_resolves_first",),
+    ),
+    Mutation(
+        "take back what another made",
+        "dataplane/zfs.py",
+        "_require_ours(found[name], by)\n            await self._remove(name)",
+        "await self._remove(name)",
+        ("a_dataset_of_another_operation_in_the_way_is_left_alone",),
+    ),
+    Mutation(
+        "do not start the old writer again",
+        "daemon/changing/instances.py",
+        "if old.was_up:",
+        "if not old.was_up:",
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "leave the candidates' view when going back",
+        "daemon/changing/serving.py",
+        "undo=lambda: node.serving.drop(change.operation),",
+        "undo=None,",
+        ("cut:replace a stateless service",),
+    ),
+    Mutation(
+        "snapshot before the writer has stopped",
+        "daemon/changing/__init__.py",
+        "        *_group(stopping),\n        *_some(change.snapshot, data.snapshot(change, node)),\n",
+        "        *_some(change.snapshot, data.snapshot(change, node)),\n        *_group(stopping),\n",
+        ("no_row_that_a_client_was_promised_is_lost",),
+    ),
+    Mutation(
+        "send everybody to the candidates before the commit",
+        "daemon/projection.py",
+        "Maps(everybody, members, instances)",
+        "Maps(everybody | {key[1:]: targets for key, targets in members.items()}, members, instances)",
+        ("no_row_that_a_client_was_promised_is_lost",),
+    ),
+    Mutation(
+        "promote a generation only once",
+        "daemon/lineage.py",
+        "    while any(",
+        "    if any(",
+        ("cut:undo a rollback",),
+    ),
+    Mutation(
+        "keep every generation for ever",
+        "daemon/changing/data.py",
+        "        await lineage.prune(node.datasets, lineage.volume_of(new.dataset))\n",
+        "",
+        ("cut:replace a writer",),
+    ),
+    Mutation(
+        "prune generations that still hold snapshots",
+        "daemon/lineage.py",
+        "for generation in without_snapshots(await datasets.below(volume)):",
+        "for generation in await datasets.below(volume):",
+        ("cut:roll back code and schema",),
+    ),
+    Mutation(
+        "leave the replaced generation mounted and current",
+        "daemon/changing/data.py",
+        "            await lineage.retire(node.datasets, change.dataset(old))\n",
+        "            pass\n",
+        ("cut:roll back code and schema",),
+    ),
+)
+
+
+def copied(to: Path) -> None:
+    """The code and its law, without what Python compiled of it: a copy's time may be that of its original."""
+    for folder in COPIED:
+        shutil.copytree(HOUSE / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (to / "tests/__init__.py").touch()
+
+
+def hunted(house: Path, checks: tuple[str, ...]) -> Finished:
+    within = ("env", "-C", str(house), f"PYTHONPATH={house}")
+    hunt = (sys.executable, "-B", "-m", "tests.law.hunt", *checks)
+    return asyncio.run(finish(*within, *hunt, within=WITHIN, may_exit=(0, 1)))
+
+
+def test_the_copy_as_it_is_keeps_the_law(tmp_path: Path) -> None:
+    copied(tmp_path)
+    checks = {check for mutation in MUTATIONS for check in mutation.checks}
+    ended = hunted(tmp_path, tuple(sorted(checks)))
+    assert ended.code == 0, ended.out + ended.error
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.fault)
+def test_the_law_catches(tmp_path: Path, mutation: Mutation) -> None:
+    copied(tmp_path)
+    file = tmp_path / mutation.file
+    source = file.read_text()
+    assert source.count(mutation.old) == 1, f"{mutation.file} does not say this once any more: mend the mutation"
+    file.write_text(source.replace(mutation.old, mutation.new))
+    ended = hunted(tmp_path, mutation.checks)
+    assert ended.out.startswith(BEGUN), f"the mutant does not even begin: {ended.error}"
+    assert ended.code != 0, f"the law does not notice: {ended}"
