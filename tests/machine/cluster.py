@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +114,21 @@ class Cluster:
             return error.code
         return 200
 
+    def deploy(self, manifest: str, *words: str) -> Ran:
+        """`ployzctl deploy` with a manifest from stdin."""
+        return self.ctl("deploy", "-f", "-", *words, given=manifest)
+
+    def deployed(self, manifest: str, *words: str) -> Any:
+        """The result of a deploy that has to succeed."""
+        return self.done("deploy", "-f", "-", *words, given=manifest)
+
     def write_row(self) -> int:
         """One row, acknowledged: its id."""
         return int(self.get("/rows", method="POST"))
 
-    @property
+    @cached_property
     def url(self) -> str:
+        """Where its gateway answers on this host: the same as long as the cluster is there."""
         [cluster] = [c for c in self.done("dev", "ls")["clusters"] if c["name"] == self.name]
         return str(cluster["machines"][0]["url"])
 
@@ -161,8 +171,18 @@ class Cluster:
 
     def dump(self) -> str:
         """The database, as text: two dumps of the same data are the same to the byte."""
+        return self.docker("exec", self._database(), "pg_dump", "-U", "shop", "--restrict-key=x", "shop")
+
+    def rows(self) -> list[tuple[int, str]]:
+        """Every row's id and by whom it is, as the database has it."""
+        told = self.docker(
+            "exec", self._database(), "psql", "-U", "shop", "-Atc", "SELECT id, by FROM rows ORDER BY id"
+        )
+        return [(int(id), by) for id, _, by in (line.partition("|") for line in told.splitlines())]
+
+    def _database(self) -> str:
         [container] = [n for n in self.docker("ps", "--format", "{{.Names}}").split() if n.startswith("shop-db-")]
-        return self.docker("exec", container, "pg_dump", "-U", "shop", "--restrict-key=x", "shop")
+        return container
 
     def journal(self, operation: str) -> Path:
         return self.machine / "data" / "operations" / f"{operation}.jsonl"
