@@ -146,11 +146,11 @@ class Cluster:
 
     def holder(self) -> int:
         """The process that holds the machine's namespaces."""
-        return self._process_with("tini", str(self.machine))
+        return self.process("tini", str(self.machine))
 
     def daemon(self) -> int:
         """The pid of its ployzd."""
-        return self._process_with(sys.executable, "-m daemon ", str(self.socket))
+        return self.process(sys.executable, "-m daemon ", str(self.socket))
 
     def containers(self) -> list[str]:
         return sorted(self.docker("ps", "-a", "--format", "{{.ID}} {{.Names}} {{.Status}}").split("\n"))
@@ -203,7 +203,8 @@ class Cluster:
         """Wait until no operation is open any more."""
         wait_until(lambda: self.done("op", "ls")["operations"] == [], "no operation is open", within=60)
 
-    def _process_with(self, *words: str) -> int:
+    def process(self, *words: str) -> int:
+        """The pid of the process whose command line has all these words."""
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 try:

@@ -18,19 +18,23 @@ def world(cluster: Cluster) -> World:
         "views": sorted(file.name for file in (cluster.machine / "data" / "serving").glob("*.view")),
         "names": sorted(_contents(cluster, "names")),
         "reserved": sorted(_reserved(cluster)),
-        "heads": [text for file, text in _records(cluster) if file.startswith("namespaces.")],
+        "heads": [text for text in _namespaces(cluster) if json.loads(text)["head"]],
         "points": [file for file, _ in _records(cluster) if file.startswith("deploys.")],
     }
 
 
 def assert_untouched(cluster: Cluster, before: World) -> None:
     """Nothing is left over, and nothing is missing. The mirror, which shows the records, is a moment behind."""
-    wait_until(lambda: _heads_free(cluster), "nobody holds a claim any more")
+    wait_until(lambda: _unclaimed(cluster), "nobody holds a claim any more")
     assert world(cluster) == before
 
 
-def _heads_free(cluster: Cluster) -> bool:
-    return all(not json.loads(text).get("claims") for text in world(cluster)["heads"])
+def _unclaimed(cluster: Cluster) -> bool:
+    return not any(json.loads(text).get("claims") for text in _namespaces(cluster))
+
+
+def _namespaces(cluster: Cluster) -> list[str]:
+    return [text for file, text in _records(cluster) if file.startswith("namespaces.")]
 
 
 def _contents(cluster: Cluster, part: str) -> list[str]:
