@@ -152,6 +152,12 @@ class Cluster:
         """The pid of its ployzd."""
         return self.process(sys.executable, "-m daemon ", str(self.socket))
 
+    def daemon_runs(self) -> bool:
+        try:
+            return bool(self.daemon())
+        except LookupError:
+            return False
+
     def containers(self) -> list[str]:
         return sorted(self.docker("ps", "-a", "--format", "{{.ID}} {{.Names}} {{.Status}}").split("\n"))
 
@@ -184,6 +190,12 @@ class Cluster:
         [container] = [n for n in self.docker("ps", "--format", "{{.Names}}").split() if n.startswith("shop-db-")]
         return container
 
+    def rows(self) -> list[int]:
+        """The ids of all rows, as the database itself has them."""
+        [container] = [n for n in self.docker("ps", "--format", "{{.Names}}").split() if n.startswith("shop-db-")]
+        told = self.docker("exec", container, "psql", "-U", "shop", "-At", "-c", "SELECT id FROM rows ORDER BY id")
+        return [int(line) for line in told.split()]
+
     def journal(self, operation: str) -> Path:
         return self.machine / "data" / "operations" / f"{operation}.jsonl"
 
@@ -193,7 +205,7 @@ class Cluster:
         """`kill -9`, and see it gone."""
         pid = self.daemon()
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not _alive(pid), "ployzd is gone")
+        wait_until(lambda: gone(pid), "ployzd is gone")
 
     def start_daemon(self) -> None:
         """`dev up` finds what is down and starts it."""
@@ -224,8 +236,9 @@ def wait_until(holds: Callable[[], bool], what: str, within: float = 20.0) -> No
         time.sleep(0.05)
 
 
-def _alive(pid: int) -> bool:
+def gone(pid: int) -> bool:
+    """Whether the process has ended, buried or not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except FileNotFoundError:
-        return False
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
