@@ -190,12 +190,6 @@ class Cluster:
         [container] = [n for n in self.docker("ps", "--format", "{{.Names}}").split() if n.startswith("shop-db-")]
         return container
 
-    def rows(self) -> list[int]:
-        """The ids of all rows, as the database itself has them."""
-        [container] = [n for n in self.docker("ps", "--format", "{{.Names}}").split() if n.startswith("shop-db-")]
-        told = self.docker("exec", container, "psql", "-U", "shop", "-At", "-c", "SELECT id FROM rows ORDER BY id")
-        return [int(line) for line in told.split()]
-
     def journal(self, operation: str) -> Path:
         return self.machine / "data" / "operations" / f"{operation}.jsonl"
 

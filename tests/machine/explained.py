@@ -84,7 +84,7 @@ def _datasets(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
     told = cluster.inside("zfs", "list", "-H", "-t", "all", "-o", "name,ployz:state,mounted,mountpoint")
     rows = [line.split("\t") for line in told.splitlines()]
     owners = {name.partition("@")[0] for name, *_ in rows if "@" in name}
-    for name, state, mounted, place in rows:
+    for name, state, mounted, _ in rows:
         path = name.split("/")[2:]
         if "@" in name:
             if (path[1], path[2].partition("@")[2]) not in held.get(path[0], ()):
@@ -96,8 +96,9 @@ def _datasets(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
             yield f"dataset {name}, {state}, mounted: {mounted}, with snapshots: {name in owners}"
     names = {tuple(name.split("/")[2:]) for name, *_ in rows}
     yield from (f"the generation {'/'.join(missing)} is missing" for missing in current - names)
-    yield from (f"snapshot of {ns}: {one} is missing" for ns, ones in held.items() for one in ones
-                if not any(name.split("/")[2:4] == [ns, one[0]] and name.endswith(f"@{one[1]}") for name, *_ in rows))  # fmt: skip
+    snapshots = {(*name.split("/")[2:4], name.rpartition("@")[2]) for name in (row[0] for row in rows) if "@" in name}
+    wanted = {(namespace, *one) for namespace, ones in held.items() for one in ones}
+    yield from (f"the snapshot {'/'.join(missing)} is missing" for missing in wanted - snapshots)
 
 
 def _held(cluster: Cluster) -> dict[str, set[tuple[str, str]]]:

@@ -35,7 +35,7 @@ class State:
 
 def seen(cluster: Cluster) -> State:
     [head] = [one for one in cluster.done("status")["namespaces"] if one["name"] == "shop"]
-    return State(cluster.get("/version"), tuple(cluster.rows()), head["deploy"])
+    return State(cluster.get("/version"), tuple(id for id, _ in cluster.rows()), head["deploy"])
 
 
 def cut(cluster: Cluster, words: tuple[str, ...], at: int, again: int | None = None) -> bool:
