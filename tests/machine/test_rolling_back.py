@@ -54,7 +54,7 @@ def test_a_preview_shows_the_steps_and_changes_nothing(shop: Cluster) -> None:
         assert {name for step in shown["steps"] for name in step.get("down", [])} == {"db"}
     text = shop.plain("rollback", "shop", "--preview").out
     assert "rollback would take " in text
-    assert "a failure up to here takes everything back" in text
+    assert "whatever fails before this line is taken back" in text
     assert_untouched(shop, before)
     assert shop.done("op", "ls", "--all") == operations
 
