@@ -1,5 +1,6 @@
 """Open ends: a client that goes away, and an operation that can be neither finished nor taken back for a while."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -50,20 +51,18 @@ def somebody_in(cluster: Cluster, generation: Path) -> Iterator[None]:
 def test_what_can_not_be_taken_back_is_stuck_and_is_carried_on(shop: Cluster) -> None:
     operation, before, rows = id(), shop.datasets(), shop.rows()
     generation = shop.machine / "data" / "volumes" / "shop" / "data" / operation
-    with shop.begin("--json", "deploy", "-f", "shop-3.toml", "--op-id", operation) as client:
-        with somebody_in(shop, generation):
-            out, _ = client.communicate(timeout=120)
-            assert client.returncode == 5, out
-            assert b'"state":"stuck"' in out and operation.encode() in out
-            assert (shop.get("/version"), shop.rows()) == ("1", rows)
-            [row] = shop.done("op", "ls")["operations"]
-            assert (row["id"], row["state"]) == (operation, "stuck")
-            assert [row["id"] for row in shop.done("status")["operations"]] == [operation]
-            again = shop.ctl("op", "resume", operation)
-            assert (again.code, again.error["state"]) == (5, "stuck")
-            other = shop.ctl("deploy", "-f", "shop-2.toml")
-            assert (other.code, other.error["code"]) == (3, "claim.stuck")
-            assert operation in other.error["try"]
+    words = ("deploy", "-f", "shop-3.toml", "--op-id", operation)
+    with shop.begin("--json", *words) as client, somebody_in(shop, generation):
+        out, _ = client.communicate(timeout=120)
+        assert client.returncode == 5, out
+        assert json.loads(out)["error"]["state"] == "stuck"
+        assert (shop.get("/version"), shop.rows()) == ("1", rows)
+        [row] = shop.done("op", "ls")["operations"]
+        assert (row["id"], row["state"]) == (operation, "stuck")
+        assert [row["id"] for row in shop.done("status")["operations"]] == [operation]
+        other = shop.ctl("deploy", "-f", "shop-2.toml")
+        assert (other.code, other.error["code"]) == (3, "claim.stuck")
+        assert operation in other.error["try"]
     ran = shop.ctl("op", "resume", operation)
     assert (ran.code, ran.error["state"]) == (4, "taken_back"), ran.out
     assert (shop.datasets(), shop.rows()) == (before, rows)
