@@ -152,6 +152,10 @@ class Cluster:
         """The pid of its ployzd."""
         return self.process(sys.executable, "-m daemon ", str(self.socket))
 
+    def pid(self, program: str) -> int:
+        """The pid of a process of its data plane; its command line names the machine's folder."""
+        return self._process_with(f"{program} ", str(self.machine / "data"))
+
     def daemon_runs(self) -> bool:
         try:
             return bool(self.daemon())

@@ -53,3 +53,9 @@ def kill_at(journal: Path, count: int, pid: int, within: float = 60.0) -> bool:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: gone(pid), "ployzd is gone")
     return True
+
+
+def kill(pid: int) -> None:
+    """`kill -9`, and see it gone."""
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: gone(pid), f"the process {pid} is gone")

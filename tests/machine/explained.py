@@ -11,8 +11,6 @@ from typing import Any
 
 from tests.machine.cluster import Cluster, wait_until
 
-NETWORK_OF_THE_ENGINE = ("bridge", "host", "none", "ploy")
-
 
 def explained(cluster: Cluster) -> None:
     """Assert that whatever is there has a reason, and that whatever has to be there is.
@@ -81,33 +79,32 @@ def _containers(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
 
 def _datasets(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
     current, held = _generations(heads), _held(cluster)
-    told = cluster.inside("zfs", "list", "-H", "-t", "all", "-o", "name,ployz:state,mounted,mountpoint")
+    told = cluster.inside("zfs", "list", "-H", "-t", "all", "-o", "name,ployz:state,mounted")
     rows = [line.split("\t") for line in told.splitlines()]
-    owners = {name.partition("@")[0] for name, *_ in rows if "@" in name}
-    for name, state, mounted, _ in rows:
-        path = name.split("/")[2:]
-        if "@" in name:
-            if (path[1], path[2].partition("@")[2]) not in held.get(path[0], ()):
-                yield f"snapshot {name}"
-        elif len(path) == 3 and tuple(path) in current:
-            if (state, mounted) != ("current", "yes"):
-                yield f"the generation {name} is {state}, mounted: {mounted}"
-        elif len(path) == 3 and (state != "kept" or name not in owners or mounted == "yes"):
-            yield f"dataset {name}, {state}, mounted: {mounted}, with snapshots: {name in owners}"
-    names = {tuple(name.split("/")[2:]) for name, *_ in rows}
-    yield from (f"the generation {'/'.join(missing)} is missing" for missing in current - names)
-    snapshots = {(*name.split("/")[2:4], name.rpartition("@")[2]) for name in (row[0] for row in rows) if "@" in name}
-    wanted = {(namespace, *one) for namespace, ones in held.items() for one in ones}
-    yield from (f"the snapshot {'/'.join(missing)} is missing" for missing in wanted - snapshots)
+    snapshots = {_path(name) for name, *_ in rows if "@" in name}
+    owners = {path[:3] for path in snapshots}
+    for name, state, mounted in rows:
+        path = _path(name)
+        if len(path) == 3 and path in current and (state, mounted) != ("current", "yes"):
+            yield f"the generation {name} is {state}, mounted: {mounted}"
+        if len(path) == 3 and path not in current and (state != "kept" or path not in owners or mounted == "yes"):
+            yield f"dataset {name}, {state}, mounted: {mounted}, with snapshots: {path in owners}"
+    there = sorted((namespace, volume, snapshot) for namespace, volume, _, snapshot in snapshots)
+    yield from (f"snapshot {'/'.join(one)}" for one in there if one not in held or there.count(one) > 1)
+    yield from (f"the snapshot {'/'.join(one)} is missing" for one in held - set(there))
+    yield from (f"the generation {'/'.join(one)} is missing" for one in current - {_path(name) for name, *_ in rows})
 
 
-def _held(cluster: Cluster) -> dict[str, set[tuple[str, str]]]:
-    """(volume, snapshot) of each namespace's deploy points."""
+def _path(name: str) -> tuple[str, ...]:
+    """(namespace, volume, generation), and the snapshot's name if it is one."""
+    return tuple(name.replace("@", "/").split("/")[2:])
+
+
+def _held(cluster: Cluster) -> set[tuple[str, ...]]:
+    """(namespace, volume, snapshot) of every deploy point."""
     names = [one["name"] for one in cluster.done("status")["namespaces"]]
-    return {
-        name: {held for deploy in cluster.done("history", name)["deploys"] for held in deploy["snapshots"].items()}
-        for name in names
-    }
+    deploys = [(name, deploy) for name in names for deploy in cluster.done("history", name)["deploys"]]
+    return {(name, *held) for name, deploy in deploys for held in deploy["snapshots"].items()}
 
 
 def _records(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
@@ -145,7 +142,7 @@ def _instances(heads: list[Any]) -> list[Any]:
     return [instance for head in heads for service in head["services"].values() for instance in service["instances"]]
 
 
-def _generations(heads: list[Any]) -> set[tuple[str, str, str]]:
+def _generations(heads: list[Any]) -> set[tuple[str, ...]]:
     return {
         (head["namespace"], volume["name"], volume["generation"])
         for head in heads
