@@ -9,7 +9,7 @@ import msgspec
 
 from daemon.records import Claim, Token
 from daemon.store import Store
-from daemon.wire import Problem, Refused
+from daemon.wire import Refused
 
 LOOK_AGAIN = 0.1
 """Seconds between looks at a claim that is waited for."""
@@ -52,11 +52,7 @@ class Contention:
 
     async def _settle(self, namespace: str, holder: Claim) -> None:
         """Its operation does not run any more: resolve it, then its claim is free."""
-        try:
-            over = await self.holders.resolve(holder.operation)
-        except Problem:
-            over = False
-        if not over:
+        if not await self.holders.resolve(holder.operation):
             raise Refused(
                 "claim.stuck",
                 f"cannot change {namespace}",

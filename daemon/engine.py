@@ -60,6 +60,10 @@ class Engine:
                 story.tell("committing", way.commit.says)
                 await way.commit.do()
                 story.tell("committed", way.commit.says)
+            else:
+                return await self._finish(story, primitive, plan)
+        except Stuck:
+            raise
         except (Exception, CancelledError) as failure:
             return await self.resolve(story, primitive, plan, failure)
         return await self._finish(story, primitive, plan)
@@ -68,6 +72,7 @@ class Engine:
         """Bring an operation that was cut short to its ending."""
         if failure:
             story.tell("failed", why=reason(failure))
+        _forget_cancellation()
         why = _first_failure(story)
         way = placed(primitive.steps(plan, self.node))
         if await self._committed(story, way):
@@ -111,7 +116,7 @@ class Engine:
                 return
             async with bound:
                 story.tell("doing", placed.key)
-                await (self._insist(placed.step.do) if insist else placed.step.do())
+                await (self._insist(placed.step.do) if insist else _alone(placed.step.do))
                 story.tell("done", placed.key)
 
         await together([one(placed) for placed in group])
@@ -144,10 +149,28 @@ class Engine:
     async def _insist(self, effect: Callable[[], Awaitable[T]]) -> T:
         for pause in self.patience:
             try:
-                return await effect()
+                return await _alone(effect)
             except Exception:
                 await asyncio.sleep(pause)
+        return await _alone(effect)
+
+
+async def _alone(effect: Callable[[], Awaitable[T]]) -> T:
+    """A cancellation that nobody asked this task for is a failure like any other: what it waited for was cancelled."""
+    try:
         return await effect()
+    except CancelledError:
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise
+        raise ConnectionAbortedError("what it waited for was cancelled") from None
+
+
+def _forget_cancellation() -> None:
+    """It is dealt with from here on: one that is still pending would be raised again by the next group of tasks."""
+    task = asyncio.current_task()
+    while task and task.cancelling():
+        task.uncancel()
 
 
 def placed(parts: Sequence[Part]) -> Way:

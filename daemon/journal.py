@@ -4,6 +4,7 @@ The file is JSON lines: the heading (what was asked, the plan, the claims' token
 durable before anything that follows from it is done; last, once it is over, the answer. A torn last line is cut.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -109,10 +110,15 @@ class Story:
         return (datetime.fromisoformat(done[-1]) - datetime.fromisoformat(begun[0])).total_seconds()
 
     def _append(self, line: bytes) -> None:
-        with self.file.open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        with self.file.open("ab", buffering=0) as file:
+            whole = file.tell()
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.file))
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self.file, whole)  # what is told next must not stand on half a line
+                raise
 
 
 def stories(folder: Path) -> Iterator[Story]:

@@ -40,10 +40,11 @@ class Operations:
         _require_same(id, asked, running.request if running else story.heading.request if story else asked)
         if not running and story and story.answer:
             return answered(story.answer)
-        if not running:
+        if not running and story:
+            running = self._resume(story)
+        elif not running:
             running = Undertaking(id, asked, who, self.means.now(), self.means)
-            effort = running.resume(story) if story else running.carry_out(request, how, self.contention)
-            self._launch(running, effort)
+            self._launch(running, running.carry_out(request, how, self.contention))
         return await self._follow(running, tell, how.timeout)
 
     async def abort(self, id: str) -> Success:
@@ -55,7 +56,7 @@ class Operations:
         if not running.abortable:
             why = "it is committed, or on its way back already"
             raise Refused("operation.committed", f"cannot abort {id}", why, f"ployzctl op show {id} -f")
-        running.task.cancel()
+        running.abort()
         try:
             await asyncio.shield(running.task)
         except Stuck:
@@ -124,14 +125,17 @@ class Operations:
     # ----------------------------------------------------------------------------------------- launching, watching
 
     def _resume(self, story: Story) -> Undertaking:
+        if running := self.running.get(story.operation):
+            return running
         heading = story.heading
-        running = Undertaking(story.operation, heading.request, heading.who, heading.at, self.means)
+        running = Undertaking(story.operation, heading.request, heading.who, heading.at, self.means, decided=True)
         self._launch(running, running.resume(story))
         return running
 
     def _launch(self, running: Undertaking, effort: Coroutine[Any, Any, Success]) -> None:
         async def whole() -> Success:
             try:
+                _require_not_aborted(running, effort)
                 return await effort
             except Exception as failure:
                 if not problems.known(failure):
@@ -160,9 +164,8 @@ class Operations:
 
     def _overdue(self, running: Undertaking) -> None:
         """Over before the commit: taken back. After it: the caller is let go, the operation goes on."""
-        assert running.task
         if running.abortable:
-            running.task.cancel()
+            running.abort()
             return
         detached = Stuck(
             "operation.detached",
@@ -176,6 +179,8 @@ class Operations:
     async def _from_record(self, id: str) -> Story | None:
         """The story of an operation whose journal is lost: what it did is not known, so its commit is settled first."""
         record = await self.means.store.operation(id)
+        if there := self.story(id):
+            return there  # somebody else was faster
         if not record or record.ending or record.machine != self.means.machine:
             return None
         story = Story.begin(self.means.folder, heading_of(record))
@@ -237,6 +242,14 @@ def _require_id(id: str) -> str:
 
 def _nobody(_event: Event) -> None:
     """Nobody listens: the journal has it."""
+
+
+def _require_not_aborted(running: Undertaking, effort: Coroutine[Any, Any, Success]) -> None:
+    """One that was aborted before it began does not begin; a task that is cancelled then would not even tell."""
+    running.begun = True
+    if running.cut:
+        effort.close()
+        raise problems.refused(asyncio.CancelledError(), f"cannot {running.request['type']}")
 
 
 def _require_same(id: str, asked: dict[str, Any], before: dict[str, Any]) -> None:

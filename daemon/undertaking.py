@@ -45,7 +45,10 @@ class Means:
 
 @dataclass
 class Undertaking:
-    """It has no story until it has its claims and its plan. `request` is the request as JSON has it."""
+    """It has no story until it has its claims and its plan. `request` is the request as JSON has it.
+
+    `decided` says that an abort would come too late: it was aborted already, or it is being resumed.
+    """
 
     id: str
     request: dict[str, Any]
@@ -55,6 +58,9 @@ class Undertaking:
     story: Story | None = None
     task: asyncio.Task[Success] | None = None
     listeners: list[Listener] = field(default_factory=list)
+    begun: bool = False
+    decided: bool = False
+    cut: bool = False
 
     @property
     def primitive(self) -> Primitive:
@@ -63,7 +69,14 @@ class Undertaking:
     @property
     def abortable(self) -> bool:
         """Whether nothing has decided yet which way it goes."""
-        return not self.story or not (self.story.has("committing") or self.story.has("failed"))
+        told = self.story and (self.story.has("committing") or self.story.has("failed") or self.story.over)
+        return not (self.decided or told)
+
+    def abort(self) -> None:
+        """Cut it. Only once: a second cut would cut what takes the first one back."""
+        self.decided = self.cut = True
+        if self.task and self.begun:
+            self.task.cancel()
 
     def hear(self, event: Event) -> None:
         for listener in list(self.listeners):
@@ -74,16 +87,24 @@ class Undertaking:
         wanted = self.primitive.claims(request)
         claim = Claim(self.id, self.means.machine, "change", self.request["type"], self.who, self.at)
         try:
+            await self._require_new()
             tokens = await contention.take(wanted, claim, how.wait)
             await require_expected(self.means.store, list(wanted), how)
             plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at, tokens))
-            story = self._begin(dict(wanted), tokens, plan)
         except (Exception, asyncio.CancelledError) as failure:
             await self._let_go(list(wanted))
             if not problems.known(failure):
                 raise
             raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}") from failure
+        # From here on the claims stay until it is over: once its heading is on the disk, a restart resolves it.
+        story = self._begin(dict(wanted), tokens, plan)
         return await self._conclude(story, self._run(story, plan))
+
+    async def _require_new(self) -> None:
+        """An id that was used, here before its journal was lost or elsewhere, marks what is not this operation's."""
+        if await self.means.store.operation(self.id):
+            cannot, why = f"cannot begin operation {self.id}", "there is another one of this id, and no journal of it"
+            raise Refused("operation.exists", cannot, why, f"ployzctl op resume {self.id}, or another --op-id")
 
     async def resume(self, story: Story) -> Success:
         """Bring what was cut short, or is stuck, to its ending."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataplane.dataset import PoolUnavailable, ZfsProblem
-from dataplane.process import Process, ProcessDied, started
+from dataplane.process import Process, ProcessDied, is_ending
 from dataplane.zfs import Zfs, ask_abilities
 from dataplane.zfs_tool import DEAD, ZfsTool, meaning, mounts
 from runtime.command import CommandError, CommandFailed, run
@@ -147,7 +147,7 @@ async def _require_unheld(image: Path) -> None:
     """One pool in two zfs-fuse destroys itself, and neither of them looks. One that is dying is waited for."""
     async with asyncio.timeout(ANSWERS_WITHIN):
         while holders := list(_holders(image)):
-            if alive := [pid for pid in holders if started(pid)]:
+            if alive := [pid for pid in holders if not is_ending(pid)]:
                 raise PoolUnavailable(f"cannot open the pool in {image}: process {alive[0]} has it open")
             await asyncio.sleep(0.02)
 

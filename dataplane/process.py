@@ -14,6 +14,9 @@ from pathlib import Path
 
 from runtime.command import CommandError, detach
 
+DEAD = frozenset({"Z", "X"})
+"""States of proc(5) stat: a zombie, and what is just being removed."""
+
 
 @dataclass
 class ProcessDied(CommandError):
@@ -44,11 +47,14 @@ class Process:
         return next(_with_command_line(self.argv), None)
 
     async def ensure(self) -> int:
-        """Adopt the process if it runs, else start it."""
+        """Adopt the process if it runs, else start it. Once this returns, `running` finds it, or it has ended."""
         if pid := self.running():
             return pid
         self.folder.mkdir(parents=True, exist_ok=True)
-        return await detach(*self.argv, log=self.log, environment=self.environment)
+        pid = await detach(*self.argv, log=self.log, environment=self.environment)
+        while started(pid) and not _command_line(Path(f"/proc/{pid}")):
+            await asyncio.sleep(0.001)  # the kernel has not put its words there yet
+        return pid
 
     def require_alive(self) -> None:
         """Raise ProcessDied, with the end of its log, unless it runs."""
@@ -75,12 +81,42 @@ class Process:
 
 
 def started(pid: int) -> str | None:
-    """When a living process started, in clock ticks since boot (field 22 of proc(5) stat); None if it is dead."""
+    """When a living process started, in clock ticks since boot (field 22 of proc(5) stat); None if it is dead.
+
+    A zombie is dead, unless one of its threads still runs: that one keeps all of its files open.
+    """
+    folder = Path(f"/proc/{pid}")
+    words = _stat(folder)
+    states = {state for each in (folder, *_tasks(folder)) for state in _stat(each)[:1]}
+    return words[19] if words and states - DEAD else None
+
+
+def is_ending(pid: int) -> bool:
+    """Whether it is a zombie, or gone: what its threads still hold they are about to let go."""
+    return not set(_stat(Path(f"/proc/{pid}"))[:1]) - DEAD
+
+
+def _tasks(folder: Path) -> list[Path]:
     try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return list((folder / "task").iterdir())
+    except OSError:
+        return []
+
+
+def _stat(folder: Path) -> list[str]:
+    """The words of a process's, or a thread's, stat from its state on; none if it is gone."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if words[0] in ("Z", "X") else words[19]
+        return []
+
+
+def _command_line(folder: Path) -> bytes:
+    """Each word and a zero; empty for a zombie, and while it is being started."""
+    try:
+        return (folder / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _with_command_line(argv: tuple[str, ...]) -> Iterator[int]:
@@ -90,7 +126,7 @@ def _with_command_line(argv: tuple[str, ...]) -> Iterator[int]:
         if not folder.name.isdigit():
             continue
         try:
-            if (folder / "cmdline").read_bytes() == wanted and os.readlink(folder / "ns/net") == here:
+            if _command_line(folder) == wanted and os.readlink(folder / "ns/net") == here:
                 yield int(folder.name)
         except OSError:
             continue  # it ended while we looked

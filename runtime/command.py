@@ -2,7 +2,8 @@
 
 Commands are argv lists with a fixed environment and a closed stdin; there are no shells and no pipelines.
 A command started by `run` never outlives the daemon: it is killed with its whole group when its time is up or
-its caller is cancelled, and by the kernel (PR_SET_PDEATHSIG, prctl(2)) when the daemon itself is killed.
+its caller is cancelled, and by the kernel (PR_SET_PDEATHSIG, prctl(2)) when the daemon itself is killed. The kernel
+kills only the command, not what the command started: give `run` programs that do their work themselves, no scripts.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,13 +147,30 @@ async def _start(command: tuple[str, ...]) -> asyncio.subprocess.Process:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Take the whole group down and wait until it is gone: a late effect would outlive its undo."""
+    """Take the whole group down, however often the caller is cancelled meanwhile."""
+    ending, cut = asyncio.ensure_future(_take_down(process)), None
+    while not ending.done():
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError as cancelled:
+            cut = cancelled
+    if cut:
+        raise cut
+
+
+async def _take_down(process: asyncio.subprocess.Process) -> None:
+    """Wait until it is gone: a late effect would outlive its undo. Its children are killed, also when it left them."""
     for way in (signal.SIGTERM, signal.SIGKILL):
         if process.returncode is None:
-            try:
-                os.killpg(process.pid, way)
-                await asyncio.wait_for(asyncio.shield(process.wait()), timeout=5)
-            except ProcessLookupError:
-                return
-            except TimeoutError:
-                continue
+            _signal_group(process.pid, way)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), timeout=5)
+    _signal_group(process.pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(5):
+            await process.communicate()  # its pipes are closed once nobody is left who holds them
+
+
+def _signal_group(group: int, way: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, way)

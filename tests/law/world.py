@@ -73,6 +73,17 @@ class Cut:
     failure: type[BaseException]
 
 
+class Halt:
+    """Make whoever is the first to touch this (the beginning of its words) stay there until `go` is set."""
+
+    def __init__(self, at: str) -> None:
+        self.at, self.reached, self.go = at, asyncio.Event(), asyncio.Event()
+
+    async def stay(self) -> None:
+        self.reached.set()
+        await self.go.wait()
+
+
 class World:
     """What survives a crash: the disk, the pool, the engine's instances, the store, the serving plane."""
 
@@ -87,6 +98,7 @@ class World:
         self.was_late = False
         self.arrives: int | None = None
         self.meanwhile: Callable[[int], None] = lambda touch: None
+        self.halt: Halt | None = None
         self.wrongs: list[str] = []
         self.operations: Operations | None = None
         self.zfs = FakeZfs(ROOT, several=openzfs, touch=self.touch)
@@ -128,6 +140,9 @@ class World:
         self.touches += 1
         self._witness(what)
         self.meanwhile(self.touches)
+        if self.halt and what.startswith(self.halt.at):
+            halt, self.halt = self.halt, None
+            await halt.stay()
         if self.touches == self.arrives:
             self.deliver()
         if not self.cut or self.cut.at != self.touches:
@@ -151,7 +166,7 @@ class World:
             happened = effect()
         for running in list(self.operations.running.values()):
             if running.abortable and running.task:
-                running.task.cancel()
+                running.abort()
                 for _ in range(5):
                     await asyncio.sleep(0)
         return happened if after else effect()
