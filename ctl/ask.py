@@ -12,7 +12,7 @@ from ctl.client import Connection, Lost
 from ctl.flags import Flags
 from ctl.lines import Ending, Line
 from ctl.listen import Failed, Leave, OnInterrupt, Source, listen
-from ctl.live import Progress
+from ctl.progress import Progress
 from ctl.show import Screen
 from daemon.wire import Call, Error, Failure, How, Mutation, OpAbort, OpResume, Output, Problem, Request, Success
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ctl.lines import Ending, Line
-from ctl.live import Progress
+from ctl.progress import Progress
 from ctl.signals import Signals
 from daemon.wire import Error, Event, Failure, Output
 

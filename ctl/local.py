@@ -10,7 +10,7 @@ from pathlib import Path
 from ctl.client import AT_ONCE, Lost
 from ctl.lines import Line, decode
 from ctl.listen import Failed, Source, listen
-from ctl.live import Progress
+from ctl.progress import Progress
 from ctl.show import Screen
 from daemon.wire import DevRequest, Error, Failure, Output, Success, encode
 

@@ -1,4 +1,4 @@
-"""Measure a cluster of one machine in one run, and put the figures into docs/benchmarks.md."""
+"""Measure a cluster of one machine, and beside it one at rest, in one run; put the figures into docs/benchmarks.md."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,17 +37,19 @@ def main() -> None:
         "looks": asking.measure,
         "deploys": replacing.measure,
         "rollbacks": restoring.measure,
-        "rest": lambda cluster: resting.measure(cluster, words.rest),
+        "memory": resting.memory,
     }
-    wanted = words.only or list(subjects)
-    figures: list[Figure] = []
-    with _cluster() as cluster:
-        for name in wanted:
-            measured = subjects[name](cluster)
-            print(table(measured), flush=True)
-            figures += measured
+    with ThreadPoolExecutor(1) as aside, _cluster("quiet") as quiet, _cluster("busy") as busy:
+        at_rest = aside.submit(resting.measure, quiet, words.rest)
+        figures = [figure for name in words.only or subjects for figure in _shown(subjects[name](busy))]
+        figures += _shown(at_rest.result())
     if not words.only:
         _write(figures)
+
+
+def _shown(figures: list[Figure]) -> list[Figure]:
+    print(table(figures), flush=True)
+    return figures
 
 
 def _words() -> argparse.Namespace:
@@ -55,24 +58,24 @@ def _words() -> argparse.Namespace:
     words.add_argument(
         "--only",
         action="append",
-        choices=["flips", "looks", "deploys", "rollbacks", "rest"],
-        help="measure this subject only, and write no file; may be repeated",
+        choices=["flips", "looks", "deploys", "rollbacks", "memory"],
+        help="measure this subject (and rest) only, and write no file; may be repeated",
     )
     return words.parse_args()
 
 
 @contextmanager
-def _cluster() -> Iterator[Cluster]:
+def _cluster(name: str) -> Iterator[Cluster]:
     """A machine that is up, with the demo's images and its shop."""
     root = Path(tempfile.mkdtemp(prefix="pz", dir="/var/tmp"))
-    cluster = Cluster(root, "b")
+    cluster = Cluster(root, name)
     try:
-        cluster.done("dev", "up", "--name", "b")
+        cluster.done("dev", "up", "--name", name)
         subprocess.run([IMAGES, "load", cluster.engine], check=True, capture_output=True)
         cluster.done("deploy", "-f", "shop-1.toml")
         yield cluster
     finally:
-        cluster.plain("dev", "down", "--name", "b")
+        cluster.plain("dev", "down", "--name", name)
         shutil.rmtree(root, ignore_errors=True)
 
 
