@@ -114,6 +114,8 @@ def _ask(
             return listen(connection, screen.progress(), output, interrupt)
         except Lost:
             raise Failed(lost(operation)) from None
+        except Problem as problem:
+            raise Failed(Failure(problem.error, operation)) from None
 
 
 def _done(ending: Ending, *, changes: bool) -> Success:

@@ -4,6 +4,8 @@ import re
 import signal
 import threading
 
+import pytest
+
 from daemon import wire
 from daemon.wire import Error, Event, Failure, Success
 from tests.fakes.ployzd import Scene, Talk, answering, daemon, document
@@ -71,6 +73,29 @@ def test_after_the_commit_an_interrupt_changes_nothing() -> None:
         person.process.send_signal(signal.SIGINT)
         assert person.ends() == 0
     assert "cannot abort op-aaaaaaaaaaaa: because it is committed" in person.seen
+
+
+@pytest.mark.parametrize("garbage", [b"no json\n", b""])
+def test_an_abort_that_is_not_understood_does_not_end_the_waiting(garbage: bytes) -> None:
+    asked = threading.Event()
+
+    def stumbling(talk: Talk) -> None:
+        talk.begin()
+        talk.say(*([garbage] if garbage else []))
+        talk.close()
+        asked.set()
+
+    scenes = (running(asked, TAKEN_BACK), stumbling)
+    with daemon(*scenes) as playing, terminal(*MINE, "--socket", playing.socket) as person:
+        person.until("stop db")
+        person.process.send_signal(signal.SIGINT)
+        assert person.ends() == 4
+
+
+def test_an_answer_that_is_not_understood_still_names_the_operation() -> None:
+    with daemon(answering(BEGUN, b"no json\n")) as playing:
+        told = document(ployzctl("--json", *MINE, "--socket", playing.socket).out)
+    assert (told["operation"], told["error"]["code"]) == (ID, "daemon.answer")
 
 
 def test_the_second_interrupt_lets_go_and_says_how_to_come_back() -> None:

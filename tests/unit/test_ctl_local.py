@@ -18,16 +18,16 @@ from tests.fakes.terminal import HOUSE, Finished, environment
 M1 = wire.Machine("m1", "/run/x/m1", "http://127.0.0.1:8080", True)
 UP = wire.Success("dev", msgspec.to_builtins(wire.DevCluster("dev", "namespace", [M1])))
 LIST = wire.Success("clusters", {"clusters": [UP.result]})
-SAYS = '#!/bin/sh\nread -r line\necho "$1 $line" > "$0.asked"\ncat <<\'END\'\n{said}END\n{then}\n'
+SAYS = '#!/bin/sh\n{first}\nread -r line\necho "$1 $line" > "$0.asked"\ncat <<\'END\'\n{said}END\n{then}\n'
 
 
-def place(folder: Path, said: str, then: str = "") -> Path:
-    """A python with a `ployzd` beside it that says this."""
+def place(folder: Path, said: str, then: str = "", first: str = "") -> Path:
+    """A python with a `ployzd` beside it that says this, between what it does `first` and `then`."""
     binaries = folder / "bin"
     binaries.mkdir()
     (binaries / "python").symlink_to(os.path.realpath(sys.executable))
     ployzd = binaries / "ployzd"
-    ployzd.write_text(SAYS.format(said=said, then=then))
+    ployzd.write_text(SAYS.format(first=first, said=said, then=then))
     ployzd.chmod(0o755)
     return binaries / "python"
 
@@ -111,11 +111,13 @@ def test_a_program_that_dies_is_quoted(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_reaches_the_program_once(tmp_path: Path) -> None:
-    failure = wire.Failure(wire.Error("dev.aborted", "taken_back", "cannot make a cluster", "it was aborted"))
     said = wire.encode(wire.Event("dev", "2026-01-31T13:05:07Z", "doing", "1 start m1")).decode()
-    then = f"trap 'echo \\'{wire.encode(failure).decode().strip()}\\'; exit 4' INT\nwhile :; do sleep 0.1; done"
-    then = then.replace("\\'", "'\\''")
-    process = start(place(tmp_path, said, then), "--json", "--events", "dev", "up")
+    failure = wire.Failure(wire.Error("dev.aborted", "taken_back", "cannot make a cluster", "it was aborted"))
+    taken_back = tmp_path / "taken-back"
+    taken_back.write_bytes(wire.encode(failure))
+    # The trap comes before the event that the test waits for: from then on an interrupt finds it.
+    trap = f"trap 'kill $!; cat {taken_back}; exit 4' INT"
+    process = start(place(tmp_path, said, then="sleep 60 & wait", first=trap), "--json", "--events", "dev", "up")
     assert process.stdout
     assert b"start m1" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
