@@ -48,7 +48,10 @@ class Process:
         if pid := self.running():
             return pid
         self.folder.mkdir(parents=True, exist_ok=True)
-        return await detach(*self.argv, log=self.log, environment=self.environment)
+        pid = await detach(*self.argv, log=self.log, environment=self.environment)
+        while started(pid) and not _command_line(pid):
+            await asyncio.sleep(0.001)  # exec(2) has succeeded, but its words are not in place yet
+        return pid
 
     def require_alive(self) -> None:
         """Raise ProcessDied, with the end of its log, unless it runs."""
@@ -81,6 +84,13 @@ def started(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if words[0] in ("Z", "X") else words[19]
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it ended while we looked
 
 
 def _with_command_line(argv: tuple[str, ...]) -> Iterator[int]:
