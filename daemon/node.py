@@ -171,8 +171,12 @@ class Serving(Protocol):
     async def show(self, view: View) -> None:
         """Add, or replace, an operation's view, and apply everything."""
 
-    async def drop(self, operation: str) -> None:
-        """Forget an operation's view, and apply everything: this is the flip, and also its undo."""
+    async def drop(self, operation: str, *, committed: Head | None = None) -> None:
+        """Forget an operation's view, and apply everything: this is the flip, and also its undo.
+
+        A flip says which head was `committed`: then neither it nor an undo depends on the store, which may have
+        gone away since. An undo without the store applies the heads that were applied last.
+        """
 
     async def check(self, head: Head) -> None:
         """Have everything that would be applied if this head were committed validated. Raises ServingProblem."""

@@ -1,130 +1,161 @@
-"""The serving plane: names, virtual addresses and routes, applied whole from heads and open operations' views."""
+"""The serving plane of one machine: firewall, names and gateway hold what the committed heads and open views say."""
 
 import asyncio
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
+from daemon import projection
 from daemon.node import Records, ServingProblem, View
-from daemon.projection import Projection, project
+from daemon.projection import Heads
 from daemon.records import Head
+from daemon.served import Served
 from daemon.wire import Refused
-from dataplane.firewall import FirewallProblem, Maps, slots
-from dataplane.gateway import GatewayProblem, Route
-from dataplane.names import NamesProblem
+from dataplane.gateway import Route
+from dataplane.maps import Maps
 from runtime.command import CommandError
 
-FAILURES = (FirewallProblem, GatewayProblem, NamesProblem, CommandError)
 
+class Firewall(Protocol):
+    """dataplane.firewall, as the plane sees it. Each of these parts raises CommandError or one of its kinds."""
 
-class Addresses(Protocol):
     async def apply(self, maps: Maps) -> None: ...
     async def check(self, maps: Maps) -> None: ...
-    async def read(self) -> dict[str, str]: ...
+    async def differs(self, maps: Maps) -> str: ...
 
 
-class NameServer(Protocol):
+class Names(Protocol):
+    """dataplane.names: full name → address."""
+
     async def apply(self, hosts: Mapping[str, str]) -> None: ...
     async def ask(self, name: str) -> str | None: ...
 
 
-class Routes(Protocol):
+class Gateway(Protocol):
+    """dataplane.gateway."""
+
     async def apply(self, routes: Sequence[Route]) -> None: ...
     async def check(self, routes: Sequence[Route]) -> None: ...
-    async def routes(self) -> list[Route]: ...
+    async def holds(self, routes: Sequence[Route]) -> bool: ...
 
 
+@dataclass
 class ServingPlane:
-    """Implements `daemon.node.Serving`. `folder` keeps the views of open operations and the heads last seen.
+    """Implements `daemon.node.Serving`: everything is applied whole, for one operation at a time.
 
-    The heads last seen serve while the store is away, so that taking an operation back does not depend on it.
+    What it remembers in `folder` outlives the daemon, and stands in for the store while that is away.
     """
 
-    def __init__(self, addresses: Addresses, names: NameServer, routes: Routes, records: Records, folder: Path) -> None:
-        self._addresses, self._names, self._routes, self._records = addresses, names, routes, records
-        self._folder = folder
-        self._one_at_a_time = asyncio.Lock()
+    firewall: Firewall
+    names: Names
+    gateway: Gateway
+    records: Records
+    folder: Path
+    _down: frozenset[str] = field(default=frozenset(), init=False)
+    _led: Maps = field(default_factory=Maps, init=False)
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
-    async def show(self, view: View) -> None:
-        async with self._one_at_a_time:
-            self._write(self._view(view.operation), msgspec.json.encode(view))
-            await self._apply()
-
-    async def drop(self, operation: str) -> None:
-        async with self._one_at_a_time:
-            self._view(operation).unlink(missing_ok=True)
-            await self._apply()
+    @property
+    def served(self) -> Served:
+        return Served(self.folder)
 
     async def apply(self) -> None:
         """Apply everything anew, as when the machine starts."""
         async with self._one_at_a_time:
-            await self._apply()
+            await self._apply(await self._heads())
+
+    async def show(self, view: View) -> None:
+        async with self._one_at_a_time:
+            heads = await self._heads()
+            self.served.keep(view)
+            await self._apply(heads)
+
+    async def drop(self, operation: str, *, committed: Head | None = None) -> None:
+        async with self._one_at_a_time:
+            self.served.forget(operation)
+            await self._apply(await self._heads(committed))
+
+    async def mark_down(self, instances: Collection[str]) -> None:
+        """Lead nobody to these instances, by id, and to all others again. It is an observation, never recorded."""
+        async with self._one_at_a_time:
+            self._down = frozenset(instances)
+            await self._apply(await self._heads())
 
     async def check(self, head: Head) -> None:
-        heads = {**await self._heads(), head.namespace: head}
-        wanted = project(heads.values(), self._views())
-        try:
-            await self._addresses.check(wanted.maps)
-            await self._routes.check(wanted.routes)
-        except FAILURES as failure:
-            raise ServingProblem(str(failure)) from failure
+        for service in head.services.values():
+            if service.routes and projection.gateway_port(service) is None:
+                lost = f"the routes of {service.name} lead to none of its ports"
+                raise ServingProblem(f"{lost}: name one of them `web` or `http`, or have only one")
+        async with self._one_at_a_time:
+            heads = {**await self._heads(), head.namespace: head}
+            others = [view for view in self.served.views() if view.operation != head.operation]
+            with _in_words():
+                await self.firewall.check(projection.maps(heads, others, self._down))
+                await self.gateway.check(projection.routes(heads))
 
     async def agrees(self, head: Head) -> str:
-        wanted = project([head], ())
-        try:
-            return await self._differences(wanted)
-        except FAILURES as failure:
-            return str(failure)
+        """Of all else, what was applied last is to be served, and nothing more."""
+        async with self._one_at_a_time:
+            heads, views = {**(self.served.heads() or {}), head.namespace: head}, self.served.views()
+            try:
+                return (
+                    await self.firewall.differs(projection.maps(heads, views, self._down))
+                    or await self._misnamed(projection.hosts({head.namespace: head}, ()))
+                    or await self._misrouted(projection.routes(heads))
+                )
+            except CommandError as failure:
+                return str(failure)
 
-    async def _differences(self, wanted: Projection) -> str:
-        there = await self._addresses.read()
-        for key, value in _without_slots(slots(wanted.maps)):
-            if (key, value) not in set(_without_slots(there)):
-                return f"{key} is not sent to {value}"
-        for name, address in wanted.hosts.items():
-            if (told := await self._names.ask(name)) != address:
-                return f"the name {name} is {told or 'unknown'}, not {address}"
-        missing = set(wanted.routes) - set(await self._routes.routes())
-        return f"the gateway has no route {min(missing, key=lambda route: route.key)}" if missing else ""
+    async def _apply(self, heads: Heads) -> None:
+        """What appears is led before it has a name or a route, and what goes has neither before it is led no more."""
+        views = self.served.views()
+        maps, routes = projection.maps(heads, views, self._down), projection.routes(heads)
+        with _in_words():
+            reload = not await self.gateway.holds(routes)
+            led = self._with_leaving(maps, heads) if reload else maps
+            await self.firewall.apply(led)
+            await self.names.apply(projection.hosts(heads, views))
+            if reload:
+                await self.gateway.apply(routes)
+            if led != maps:
+                await self.firewall.apply(maps)
+        self._led = maps
 
-    async def _apply(self) -> None:
-        """Names before addresses before routes: whoever learns of something new can reach it."""
-        wanted = project((await self._heads()).values(), self._views())
-        try:
-            await self._names.apply(wanted.hosts)
-            await self._addresses.apply(wanted.maps)
-            await self._routes.apply(wanted.routes)
-        except FAILURES as failure:
-            raise ServingProblem(str(failure)) from failure
+    def _with_leaving(self, maps: Maps, heads: Heads) -> Maps:
+        """The maps, and where services that are leaving were led: the gateway still has routes to them."""
+        staying = projection.addresses(heads)
+        leaving = {at: led for at, led in self._led.everybody.items() if at[0] not in staying}
+        return Maps({**leaving, **maps.everybody}, maps.members)
 
-    async def _heads(self) -> dict[str, Head]:
-        seen = self._folder / "heads"
+    async def _heads(self, committed: Head | None = None) -> Heads:
+        """The committed heads: the store's, or, while it is away, those that were applied last."""
         try:
-            records = await self._records.namespaces()
-        except Refused:
-            return msgspec.json.decode(seen.read_bytes(), type=dict[str, Head]) if seen.exists() else {}
-        heads = {name: record.head for name, record in records.items() if record.head}
-        self._write(seen, msgspec.json.encode(heads, order="deterministic"))
+            heads = projection.heads_of(await self.records.namespaces())
+        except Refused as refused:
+            remembered = self.served.heads()
+            if refused.code != "store.down" or remembered is None:
+                raise
+            heads = remembered
+        if committed:
+            heads[committed.namespace] = committed
+        self.served.remember(heads)
         return heads
 
-    def _views(self) -> Iterable[View]:
-        return [msgspec.json.decode(file.read_bytes(), type=View) for file in sorted(self._folder.glob("*.view"))]
+    async def _misnamed(self, names: Mapping[str, str]) -> str:
+        for name, address in names.items():
+            if (told := await self.names.ask(name)) != address:
+                return f"the name {name} is {told or 'unknown'}, not {address}"
+        return ""
 
-    def _view(self, operation: str) -> Path:
-        return self._folder / f"{operation}.view"
-
-    def _write(self, file: Path, content: bytes) -> None:
-        if file.exists() and file.read_bytes() == content:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(".new")
-        fresh.write_bytes(content)
-        os.replace(fresh, file)
+    async def _misrouted(self, routes: Sequence[Route]) -> str:
+        return "" if await self.gateway.holds(routes) else "the gateway has other routes"
 
 
-def _without_slots(elements: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    """How many slots there are depends on every service, so whether one is served rightly must not."""
-    return {(key.rpartition(" ")[0], value) for key, value in elements.items()}
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except (CommandError, OSError) as failure:
+        raise ServingProblem(str(failure)) from failure

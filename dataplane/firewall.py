@@ -1,189 +1,102 @@
-"""Virtual addresses: one table of nftables that sends each service's address to its instances, replaced as a whole.
+"""Virtual addresses: one nftables table that leads them to instances, always replaced whole, in one transaction."""
 
-Members of an open operation's view are told by their source address and come first. An address without an
-instance is refused at once. Established connections stay where conntrack has them when the table is replaced.
-"""
-
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from dataplane.maps import TABLE, Elements, Maps, elements, maps_of, parse, render, rules, slots_for
+from runtime.command import CommandError, CommandFailed, CommandTimedOut, run
 
-from runtime.command import CommandFailed, finish, run
-
-MOST_SLOTS = 60
-"""The table spreads by a random number modulo the slots; 60 divides evenly by 1 to 6 instances."""
-
-SYSCTLS = {
-    "net/ipv4/ip_forward": "1",
-    "net/ipv4/tcp_migrate_req": "1",
-    "net/bridge/bridge-nf-call-iptables": "1",
-}
-"""Forwarding between instances; connections that survive a gateway's reload; translation on the way back from an
-instance on the same bridge (without it, answers come from the wrong address and connections hang)."""
+NETWORK = Path("/proc/sys/net")
 
 
-class FirewallProblem(Exception):
-    """nftables did not take what it was given, or holds something else than it was given."""
-
-
-@dataclass(frozen=True, order=True)
-class Target:
-    """Where an instance listens."""
-
-    ip: str
-    port: int
-
-
-@dataclass(frozen=True)
-class Maps:
-    """(virtual address, port) → instances, for everybody; (source, virtual address, port) → instances, for members.
-
-    `instances` are all their addresses: one that reaches itself through its own service has to be masqueraded.
-    """
-
-    everybody: Mapping[tuple[str, int], tuple[Target, ...]] = field(default_factory=dict)
-    members: Mapping[tuple[str, str, int], tuple[Target, ...]] = field(default_factory=dict)
-    instances: frozenset[str] = frozenset()
+class FirewallProblem(CommandError):
+    """The kernel does not hold what it was given, or lacks what virtual addresses need."""
 
 
 @dataclass(frozen=True)
 class Firewall:
-    """The table `ployz` of this network namespace. `services` is the range of virtual addresses."""
+    """The table of this machine. `services` is the range of virtual addresses, `interface` the bridge that
+    instances are on, and `address` the machine's own there.
+
+    Each verb raises CommandError or one of its kinds; `within` is the seconds that one `nft` may take.
+    """
 
     services: str
     interface: str
     address: str
-    program: str = "nft"
+    nft: str = "nft"
+    within: float = 10.0
 
     async def ensure(self) -> None:
-        """Have the kernel forward, translate on bridges, and know where virtual addresses lie."""
-        for name, value in SYSCTLS.items():
-            _set(Path("/proc/sys") / name, value)
-        await run("ip", "route", "replace", self.services, "dev", self.interface, "src", self.address)
+        """Have the kernel route the range and see bridged packets. The bridge has to be there already."""
+        if not (NETWORK / "bridge").exists():
+            await run("modprobe", "br_netfilter", may_exit=(0, 1))
+        _set("ipv4/ip_forward", "instances could not be reached by service addresses")
+        _set(
+            "bridge/bridge-nf-call-iptables", "instances on one bridge could not reach each other by service addresses"
+        )
+        if (
+            NETWORK / "ipv4/tcp_migrate_req"
+        ).exists():  # since Linux 5.14: without it a reload of the gateway may lose a request
+            _set("ipv4/tcp_migrate_req", "a reload of the gateway may lose a request")
+        route = (self.services, "dev", self.interface, "src", self.address)
+        await run("ip", "route", "replace", *route)
+        if not json.loads(await run("ip", "-j", "route", "show", *route)):
+            raise FirewallProblem(f"cannot route {' '.join(route)}: `ip route replace` had no effect")
 
     async def apply(self, maps: Maps) -> None:
-        """Replace the whole table in one transaction, and read it back."""
-        objection = await self._load(self.render(maps))
-        if await self.read() != slots(maps):
-            raise FirewallProblem(
-                f"the virtual addresses are not as they were given to nft; {objection or 'it said ok'}"
-            )
+        """Replace all there is by `maps` at one instant. Open connections stay where they are.
+
+        What counts is what the kernel holds afterwards: neither an exit code nor a time limit proves anything.
+        """
+        failure: CommandError | None = None
+        try:
+            await run(self.nft, "-f", "-", input=render(maps, self.services), within=self.within)
+        except (CommandFailed, CommandTimedOut) as error:
+            failure = error
+        if differs := await self.differs(maps):
+            raise failure or FirewallProblem(f"`nft` exited with 0, but {differs}")
 
     async def check(self, maps: Maps) -> None:
-        """Have nft look at the table without loading it."""
-        if objection := await self._load(self.render(maps), "--check"):
-            raise FirewallProblem(f"nft would not take the virtual addresses: {objection}")
+        """Have `nft` validate what `apply` would give it."""
+        await run(self.nft, "-c", "-f", "-", input=render(maps, self.services), within=self.within)
 
-    async def read(self) -> dict[str, str]:
-        """What the kernel sends where: `[source ]address port slot` → `ip port`. Empty if there is no table."""
-        told = await finish(self.program, "-j", "list", "table", "ip", "ployz", may_exit=(0, 1))
-        if told.code == 1 and "No such file" in told.error:
-            return {}
-        if told.code != 0:
-            raise FirewallProblem(f"nft does not tell what it holds: {told.error.strip()}")
-        return dict(_elements(told.out))
-
-    async def _load(self, text: str, *options: str) -> str:
-        try:
-            await run(self.program, *options, "-f", "-", input=text, within=30)
-        except CommandFailed as failed:
-            return failed.error.strip() or str(failed)
+    async def differs(self, maps: Maps) -> str:
+        """Ask the kernel whether it holds exactly these maps: empty if so, else what differs."""
+        found, held = await self._listed()
+        if found != rules(slots_for(maps)):
+            return f"the table {TABLE} has the rules {sorted(found)}, not {sorted(rules(slots_for(maps)))}"
+        for name, wanted in elements(maps).items():
+            has = held.get(name, {})
+            if apart := [key for key in has.keys() | wanted.keys() if has.get(key) != wanted.get(key)]:
+                key = min(apart, key=str)
+                return f"{name} leads {key} to {has.get(key)}, not to {wanted.get(key)}"
         return ""
 
-    def render(self, maps: Maps) -> str:
-        """The table as nft reads it."""
-        each, own = _count(maps), ", ".join(f"{ip} . {ip}" for ip in sorted(maps.instances))
-        lookup = f"th dport . numgen random mod {each}"
-        return f"""table ip ployz
-delete table ip ployz
-table ip ployz {{
-  map everybody {{ typeof ip daddr . th dport . numgen random mod 2 : ip daddr . th dport
-    {_listed(_everybody(maps))}
-  }}
-  map members {{ typeof ip saddr . ip daddr . th dport . numgen random mod 2 : ip daddr . th dport
-    {_listed(_members(maps))}
-  }}
-  set own {{ typeof ip saddr . ip daddr
-    {f"elements = {{ {own} }}" if own else ""}
-  }}
-  chain prerouting {{
-    type nat hook prerouting priority -105
-    meta l4proto {{ tcp, udp }} dnat ip to ip saddr . ip daddr . {lookup} map @members
-    meta l4proto {{ tcp, udp }} dnat ip to ip daddr . {lookup} map @everybody
-  }}
-  chain output {{
-    type nat hook output priority -105
-    meta l4proto {{ tcp, udp }} dnat ip to ip daddr . {lookup} map @everybody
-  }}
-  chain postrouting {{
-    type nat hook postrouting priority 95
-    ct status dnat ip saddr . ip daddr @own masquerade
-  }}
-  chain forwarding {{
-    type filter hook forward priority -10
-    {self._refused()}
-  }}
-  chain leaving {{
-    type filter hook output priority -10
-    {self._refused()}
-  }}
-}}
-"""
+    async def read(self) -> Maps:
+        """What the kernel holds; empty maps where there is no table."""
+        return maps_of((await self._listed())[1])
 
-    def _refused(self) -> str:
-        return f"ip daddr {self.services} meta l4proto tcp reject with tcp reset\n    ip daddr {self.services} reject"
+    async def _listed(self) -> tuple[set[str], Elements]:
+        try:
+            return parse(json.loads(await run(self.nft, "-j", "list", "table", "ip", TABLE, within=self.within)))
+        except CommandFailed:
+            tables = json.loads(await run(self.nft, "-j", "list", "tables", "ip", within=self.within))
+            if any(line.get("table", {}).get("name") == TABLE for line in tables["nftables"]):
+                raise
+            return set(), {}
 
 
-def slots(maps: Maps) -> dict[str, str]:
-    """The elements of both maps, as `Firewall.read` tells them."""
-    return {key.replace(" . ", " "): value.replace(" . ", " ") for key, value in [*_everybody(maps), *_members(maps)]}
-
-
-def _count(maps: Maps) -> int:
-    counts = [len(targets) for targets in [*maps.everybody.values(), *maps.members.values()]]
-    return min(math.lcm(*counts), MOST_SLOTS) if counts else 1
-
-
-def _everybody(maps: Maps) -> Iterator[tuple[str, str]]:
-    for (address, port), targets in sorted(maps.everybody.items()):
-        yield from _spread(f"{address} . {port}", targets, _count(maps))
-
-
-def _members(maps: Maps) -> Iterator[tuple[str, str]]:
-    for (source, address, port), targets in sorted(maps.members.items()):
-        yield from _spread(f"{source} . {address} . {port}", targets, _count(maps))
-
-
-def _spread(key: str, targets: tuple[Target, ...], count: int) -> Iterator[tuple[str, str]]:
-    for slot in range(count):
-        target = targets[slot % len(targets)]
-        yield f"{key} . {slot}", f"{target.ip} . {target.port}"
-
-
-def _listed(elements: Iterable[tuple[str, str]]) -> str:
-    told = ", ".join(f"{key} : {value}" for key, value in elements)
-    return f"elements = {{ {told} }}" if told else ""
-
-
-def _elements(told: str) -> Iterator[tuple[str, str]]:
-    for item in msgspec.json.decode(told)["nftables"]:
-        for key, value in item.get("map", {}).get("elem", ()):
-            yield _joined(key), _joined(value)
-
-
-def _joined(told: Any) -> str:
-    return " ".join(str(word) for word in told["concat"])
-
-
-def _set(file: Path, value: str) -> None:
+def _set(name: str, otherwise: str) -> None:
+    """Switch a setting of the kernel's network on, and read it back; nothing is written where it is on already."""
+    path = NETWORK / name
     try:
-        file.write_text(value)
-        told = file.read_text().strip()
+        if path.read_text().strip() != "1":
+            path.write_text("1")
+        if path.read_text().strip() == "1":
+            return
+        why = "the kernel did not take it"
     except OSError as error:
-        raise FirewallProblem(f"cannot set {file} to {value}: {error.strerror}") from None
-    if told != value:
-        raise FirewallProblem(f"cannot set {file} to {value}: it stays {told}")
+        why = f"{error.strerror}"
+    raise FirewallProblem(f"cannot set net.{name.replace('/', '.')} to 1: {why}; without it {otherwise}")

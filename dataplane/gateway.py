@@ -25,7 +25,7 @@ RETRIES = {"try_duration": "5s", "try_interval": "50ms"}
 NOBODY = "There is nothing here: no service has this route.\n"
 
 
-class GatewayProblem(Exception):
+class GatewayProblem(CommandError):
     """The gateway does not run, or did not take what it was given."""
 
 
@@ -38,9 +38,9 @@ class Route:
     to: str
 
     @property
-    def key(self) -> tuple[str, int, str]:
-        """Within a host the longest path comes first."""
-        return self.host, -len(self.path), self.path
+    def key(self) -> tuple[bool, str, int, str]:
+        """Caddy takes the first that fits: a host of its own before `*.…`, the longer path before the shorter."""
+        return self.host.startswith("*"), self.host, -len(self.path), self.path
 
 
 @dataclass(frozen=True)
@@ -67,31 +67,33 @@ class Gateway:
             raise GatewayProblem(f"the gateway does not start: {process.said(5)}") from None
 
     async def apply(self, routes: Sequence[Route]) -> None:
-        """Have exactly these routes, and read them back. Nothing is loaded if it is so already."""
-        wanted = self.configuration(routes)
-        if await self._loaded() == wanted:
+        """Have exactly these routes, and read them back. Nothing is loaded if it is so already.
+
+        It is started again if it died: a flip must not wait for somebody to look after it.
+        """
+        if await self.holds(routes):
             return
+        if not await self._answers():
+            await self.ensure()
+        wanted = self.configuration(routes)
         status, said = await self._ask("POST", "/load", msgspec.json.encode(wanted))
         if await self._loaded() != wanted:
             raise GatewayProblem(f"the gateway did not take its routes: {said or status}")
 
     async def check(self, routes: Sequence[Route]) -> None:
-        """Have Caddy validate these routes, unless it has them already."""
-        wanted = self.configuration(routes)
-        if await self._loaded() == wanted:
+        """Have a second Caddy validate these routes, unless the first has them already."""
+        if await self.holds(routes):
             return
         file = self.folder / "checked.json"
-        file.write_bytes(msgspec.json.encode(wanted))
+        file.write_bytes(msgspec.json.encode(self.configuration(routes)))
         try:
             await run(_program(), "validate", "--config", file)
         except CommandError as failed:
             raise GatewayProblem(f"the gateway would not take these routes: {failed}") from None
 
-    async def routes(self) -> list[Route]:
-        """What it has now."""
-        loaded = await self._loaded()
-        found = loaded["apps"]["http"]["servers"]["ployz"]["routes"] if loaded else []
-        return [_read(route) for route in found if "match" in route]
+    async def holds(self, routes: Sequence[Route]) -> bool:
+        """Whether it answers, and has exactly these routes."""
+        return await self._answers() and await self._loaded() == self.configuration(routes)
 
     def configuration(self, routes: Sequence[Route]) -> dict[str, Any]:
         """Caddy's whole configuration. Always with the admin block: without it a rejected one would move the socket."""
@@ -166,8 +168,3 @@ def _written(route: Route) -> dict[str, Any]:
         "flush_interval": -1,
     }
     return {"match": [match], "handle": [proxy]}
-
-
-def _read(written: dict[str, Any]) -> Route:
-    match, proxy = written["match"][0], written["handle"][0]
-    return Route(match["host"][0], match.get("path", [""])[0], proxy["upstreams"][0]["dial"])

@@ -27,7 +27,7 @@ def check(change: Change, node: Node) -> Step:
 
 
 def flip(change: Change, node: Node) -> Step:
-    return Step(FLIP, lambda: node.serving.drop(change.operation))
+    return Step(FLIP, lambda: node.serving.drop(change.operation, committed=change.after))
 
 
 def view(change: Change) -> View:

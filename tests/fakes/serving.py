@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from dataplane.firewall import Maps, slots
 from dataplane.gateway import Route
+from dataplane.maps import Maps, Place, elements
 from tests.fakes.touch import Touch, straight
 
 
@@ -18,15 +18,17 @@ class FakeFirewall:
         await self._touch("nft load", load)
 
     async def check(self, maps: Maps) -> None:
-        slots(maps)
+        elements(maps)
 
-    async def read(self) -> dict[str, str]:
-        return slots(self.maps)
+    async def differs(self, maps: Maps) -> str:
+        return "" if elements(maps) == elements(self.maps) else f"it holds {self.maps}, not {maps}"
 
-    def who_answers(self, address: str, port: int, source: str = "") -> set[str]:
-        """The addresses of the instances that a connection from `source` may reach."""
-        targets = self.maps.members.get((source, address, port)) or self.maps.everybody.get((address, port), ())
-        return {target.ip for target in targets}
+    def who_answers(self, source: str | None, address: str, port: int) -> set[Place]:
+        """Where a connection from `source` may end (None: from the machine itself); nowhere if it is refused."""
+        at = (address, port)
+        if source and (source, at) in self.maps.members:
+            return set(self.maps.members[source, at])
+        return set(self.maps.everybody.get(at, ()))
 
 
 class FakeNames:
@@ -52,13 +54,13 @@ class FakeGateway:
 
     async def apply(self, routes: Sequence[Route]) -> None:
         def load() -> None:
-            self.loaded = list(routes)
+            self.loaded = sorted(routes, key=lambda route: route.key)
 
-        if self.loaded != list(routes):
+        if not await self.holds(routes):
             await self._touch("gateway load", load)
 
     async def check(self, routes: Sequence[Route]) -> None:
         sorted(route.key for route in routes)
 
-    async def routes(self) -> list[Route]:
-        return list(self.loaded)
+    async def holds(self, routes: Sequence[Route]) -> bool:
+        return self.loaded == sorted(routes, key=lambda route: route.key)
