@@ -47,12 +47,19 @@ def _misused(error: click.UsageError) -> Failure:
 
 def _command(words: list[str]) -> Answer:
     try:
+        if unread := [word for word in words if not _is_text(word)]:
+            raise click.UsageError(f"{unread[0]!a} is not UTF-8")
         with program.make_context("ployzctl", words or ["help"], obj=Flags(), max_content_width=100) as context:
             answer = program.invoke(context)
     except HelpAsked as asked:
         return asked.answer
     assert isinstance(answer, Answer)
     return answer
+
+
+def _is_text(word: str) -> bool:
+    """Python keeps bytes that are not UTF-8 as surrogates, which no JSON can hold."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 def _screen(words: list[str]) -> Screen:

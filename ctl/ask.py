@@ -12,7 +12,7 @@ from ctl.client import Connection, Lost
 from ctl.flags import Flags
 from ctl.lines import Ending, Line
 from ctl.listen import Failed, Leave, OnInterrupt, Source, listen
-from ctl.live import Progress
+from ctl.progress import Progress
 from ctl.show import Screen
 from daemon.wire import Call, Error, Failure, How, Mutation, OpAbort, OpResume, Output, Problem, Request, Success
 
@@ -66,6 +66,11 @@ def resume(request: OpResume, flags: Flags) -> Success:
     return _carry_out(Call(request, How(take_over=flags.take_over)), request.id, flags)
 
 
+def abort(request: OpAbort, flags: Flags) -> Success:
+    """Have the daemon take an operation back, and wait until it is."""
+    return _done(_ask(Call(request), flags, _unexpected, Leave(), None), changes=True)
+
+
 def new_operation() -> str:
     """An id that nobody has chosen yet: 30 bits of seconds, then 30 random ones, as 12 letters and digits."""
     number = (int(time.time()) & (1 << 30) - 1) << 30 | int.from_bytes(os.urandom(4), "big") >> 2
@@ -109,6 +114,8 @@ def _ask(
             return listen(connection, screen.progress(), output, interrupt)
         except Lost:
             raise Failed(lost(operation)) from None
+        except Problem as problem:
+            raise Failed(Failure(problem.error, operation)) from None
 
 
 def _done(ending: Ending, *, changes: bool) -> Success:

@@ -45,10 +45,13 @@ class Command(click.Command):
     own: tuple[click.Parameter, ...] = ()
 
     def invoke(self, ctx: click.Context) -> Any:
+        flags = ctx.ensure_object(Flags)
         taken = {option for parameter in self.own for option in parameter.opts}
-        said = [] if self.changes else said_of_mutations(ctx.ensure_object(Flags))
-        if wrong := [option for option in said if option not in taken]:
-            raise click.UsageError(f"{wrong[0]} is for commands that change something, and this one does not", ctx)
+        for said in [] if self.changes else said_of_mutations(flags):
+            if said not in taken:
+                raise click.UsageError(f"{said} is for commands that change something, and this one does not", ctx)
+        if flags.socket and flags.context:
+            raise click.UsageError("--socket and --context name two daemons", ctx)
         return super().invoke(ctx)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -14,7 +14,7 @@ Line = Event | Output | Success | Failure
 
 class _Look(Struct):
     ok: bool | None = None
-    data: object = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 def decode(line: bytes) -> Line:
@@ -23,7 +23,7 @@ def decode(line: bytes) -> Line:
         look = msgspec.json.decode(line, type=_Look)
         if look.ok is not None:
             return msgspec.json.decode(line, type=Success) if look.ok else msgspec.json.decode(line, type=Failure)
-        if look.data is not None:
+        if bytes(look.data):
             return msgspec.json.decode(line, type=Output)
         return msgspec.json.decode(line, type=Event)
     except msgspec.DecodeError as error:

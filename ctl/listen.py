@@ -5,10 +5,11 @@ import signal
 from collections.abc import Callable
 from typing import Protocol
 
+from ctl.client import Lost
 from ctl.lines import Ending, Line
-from ctl.live import Progress
+from ctl.progress import Progress
 from ctl.signals import Signals
-from daemon.wire import Error, Event, Failure, Output
+from daemon.wire import Error, Event, Failure, Output, Problem
 
 INTERRUPTED = Failure(Error("interrupted", "error", "cannot go on", "it was interrupted"))
 
@@ -85,4 +86,12 @@ def _wait(source: Source, also: Source | None, signals: Signals, progress: Progr
 
 
 def _answers(interrupt: OnInterrupt) -> list[Line]:
-    return interrupt.also.read() if interrupt.also else []
+    """What answers Ctrl-C. Whatever becomes of that, the operation itself is still to be waited for."""
+    if not interrupt.also:
+        return []
+    try:
+        return interrupt.also.read()
+    except Problem as problem:
+        return [Failure(problem.error)]
+    except Lost:
+        return [Failure(Error("daemon.lost", "error", "cannot take it back", "the daemon went away"))]

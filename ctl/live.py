@@ -1,55 +1,18 @@
-"""Progress while a call is under way: a calm live view on a terminal, plain lines elsewhere, JSON for programs."""
+"""Progress for people while a call is under way: a calm live view on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
-from typing import Protocol
 
+from ctl.progress import Write
 from ctl.quantities import now
 from ctl.steps import Steps, amount, ended, timed, words
 from ctl.style import Style, cut, width
-from daemon.wire import Event, encode
+from daemon.wire import Event
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 QUIET = 1.0
 """Seconds without any event, after which the view says that it waits."""
 MOST = 8
 """Steps under way that are shown at a time."""
-Write = Callable[[str], None]
-
-
-class Progress(Protocol):
-    """How the events of a call are shown while they come."""
-
-    @property
-    def period(self) -> float | None:
-        """How many seconds may pass between two calls of `tick`; None: it needs none."""
-
-    def event(self, event: Event) -> None: ...
-    def note(self, text: str) -> None: ...
-    def tick(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class Silent:
-    """For programs: nothing, or the events themselves where `write` is given."""
-
-    period = None
-
-    def __init__(self, write: Write | None = None) -> None:
-        self._write = write
-
-    def event(self, event: Event) -> None:
-        if self._write:
-            self._write(encode(event).decode())
-
-    def note(self, text: str) -> None:
-        pass
-
-    def tick(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class Plain:
@@ -132,7 +95,5 @@ class Live:
         return lines + more
 
     def _line(self, event: Event) -> str:
-        text = timed(words(event), self._steps.elapsed(event, now()), self._style)
-        gone = amount(event)
-        room = self._style.columns - width(text) - 8
-        return f"{text}  {self._style.dim(cut(gone, room))}" if gone and room > 8 else text
+        said = ", ".join(filter(None, [words(event), amount(event)]))
+        return timed(said, self._steps.elapsed(event, now()), self._style)

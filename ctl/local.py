@@ -10,7 +10,7 @@ from pathlib import Path
 from ctl.client import AT_ONCE, Lost
 from ctl.lines import Line, decode
 from ctl.listen import Failed, Source, listen
-from ctl.live import Progress
+from ctl.progress import Progress
 from ctl.show import Screen
 from daemon.wire import DevRequest, Error, Failure, Output, Success, encode
 
@@ -75,9 +75,12 @@ class Stop:
         self._program, self._asked = program, False
 
     def pressed(self, progress: Progress) -> None:
-        self._program.process.send_signal(signal.SIGKILL if self._asked else signal.SIGINT)
-        progress.note("Taking it back. Ctrl-C again leaves it as it is.")
+        if self._asked:
+            self._program.process.kill()
+            return
         self._asked = True
+        self._program.process.send_signal(signal.SIGINT)
+        progress.note("Taking it back. Ctrl-C again leaves it as it is.")
 
     def heard(self, line: Line, progress: Progress) -> None:
         """Nothing answers but the program itself."""

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from ctl import live
+from ctl.progress import Progress, Silent
 from ctl.style import Style, harmless
 from ctl.tables import indent
 from daemon.wire import EXIT, Error, Failure, Success
@@ -55,10 +55,12 @@ class Screen:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
 
-    def progress(self) -> live.Progress:
+    def progress(self) -> Progress:
         """How events are to be shown; to be closed before anything else is written."""
         if self.json:
-            return live.Silent(_write_out if self.events else None)
+            return Silent(_write_out if self.events else None)
+        from ctl import live  # programs, which ask for JSON, need not wait for it
+
         style = style_of(sys.stderr)
         if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             return live.Live(_write_error, style)

@@ -59,7 +59,7 @@ def ended(event: Event, seconds: float | None, style: Style) -> str | None:
     if event.kind not in ENDS or not (event.step or event.why):
         return None
     mark = {"undone": style.yellow("↶"), "failed": style.red("✗")}.get(event.kind, style.green("✓"))
-    said = " ".join(filter(None, [words(event), amount(event)]))
+    said = ", ".join(filter(None, [words(event), amount(event)]))
     if event.kind == "failed":
         why = harmless(event.why).strip().partition("\n")[0]
         return f"  {mark} {': '.join(filter(None, [said, why]))}"

@@ -39,7 +39,7 @@ def _reason(error: click.UsageError, asked: str) -> tuple[str, str]:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return shlex.quote(close[0]) if close else None
 
 

@@ -6,7 +6,7 @@ durable before anything that follows from it is done; last, once it is over, the
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -123,9 +123,27 @@ class Story:
 
 def stories(folder: Path) -> Iterator[Story]:
     """All that are kept, oldest first."""
-    for file in sorted(folder.glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns):
-        if story := Story.read(file):
-            yield story
+    return _read(_files(folder))
+
+
+def unanswered(folder: Path) -> Iterator[Story]:
+    """Those that are not over, oldest first. The others are not decoded: there are ever more of them."""
+    return _read(file for file in _files(folder) if not _is_answered(file))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
+
+
+def _read(files: Iterable[Path]) -> Iterator[Story]:
+    return (story for file in files if (story := Story.read(file)))
+
+
+def _is_answered(file: Path) -> bool:
+    """Whether it has a whole line that is an answer. No line break is part of any encoding."""
+    text = file.read_bytes()
+    begins = text.rfind(b"\n" + ANSWER)
+    return begins >= 0 and text.find(b"\n", begins + 1) >= 0
 
 
 def rfc3339() -> str:

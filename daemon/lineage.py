@@ -21,22 +21,18 @@ async def make_independent(datasets: Datasets, current: str) -> None:
         await datasets.promote(current)
 
 
-async def retire(datasets: Datasets, old: str) -> None:
-    """Keep a generation that no name points at any more: marked, unmounted. It may be gone already."""
-    if await datasets.look(old):
-        await datasets.unmount(old)
-        await datasets.mark(old, {"state": "kept"})
+async def retire(datasets: Datasets, volume: str, old: str | None = None) -> None:
+    """Destroy kept generations that hold nothing of their own any more; keep `old`, which no name points at any more.
 
-
-async def prune(datasets: Datasets, volume: str) -> None:
-    """Destroy kept generations that hold nothing of their own any more.
-
-    A generation is snapshotted right before it is kept. Once that snapshot has moved to its successor, there is
-    nothing in it that the snapshot does not hold.
+    A generation is snapshotted right before it is left. Once that snapshot has moved to its successor, there is
+    nothing in it that the snapshot does not hold, so there is nothing to keep of it either. It may be gone already.
     """
     for generation in without_snapshots(await datasets.below(volume)):
-        if generation.marks.get("state") == "kept":
+        if generation.name == old or generation.marks.get("state") == "kept":
             await datasets.destroy(generation.name)
+    if old and await datasets.look(old):
+        await datasets.unmount(old)
+        await datasets.mark(old, {"state": "kept"})
 
 
 def without_snapshots(below: Iterable[Dataset]) -> Iterator[Dataset]:

@@ -12,7 +12,7 @@ import msgspec
 
 from daemon import problems
 from daemon.contention import Contention
-from daemon.journal import Listener, Story, stories
+from daemon.journal import Listener, Story, stories, unanswered
 from daemon.preview import preview
 from daemon.primitive import By
 from daemon.undertaking import Means, Undertaking, answered, heading_of, require_expected
@@ -81,8 +81,8 @@ class Operations:
 
     async def bring_to_an_end(self) -> None:
         """Launch the resolution of every operation that is not over; free the claims of those that never began."""
-        for story in stories(self.means.folder):
-            if not story.answer and story.operation not in self.running:
+        for story in unanswered(self.means.folder):
+            if story.operation not in self.running:
                 self._resume(story)
         for name, record in (await self.means.store.namespaces()).items():
             for claim in record.claims:
@@ -208,7 +208,8 @@ class Operations:
 
     def rows(self, *, all: bool) -> list[OperationRow]:
         """A row for each operation, newest first."""
-        rows = [_row(story, running=self.is_running(story.operation)) for story in stories(self.means.folder)]
+        told = stories(self.means.folder) if all else unanswered(self.means.folder)
+        rows = [_row(story, running=self.is_running(story.operation)) for story in told]
         return [row for row in reversed(rows) if all or row.state in ("running", "stuck")]
 
     async def show(self, id: str, tell: Listener, *, follow: bool) -> Success:

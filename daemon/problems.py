@@ -58,6 +58,8 @@ def reason(failure: BaseException) -> str:
         return "it was aborted"
     if isinstance(failure, Problem):
         return f"{failure.what}: {failure.why}" if failure.why else failure.what
+    if isinstance(failure, CommitLost | Moved):
+        return f"somebody else has changed {failure} meanwhile"
     return str(failure) or type(failure).__name__
 
 

@@ -27,7 +27,10 @@ class Reply:
         if not self.response.prepared:
             self.response.set_status(status)
         await self._send(last)
-        await self.response.write_eof()
+        try:
+            await self.response.write_eof()
+        except ConnectionError as error:
+            raise Gone from error
 
     async def _send(self, line: bytes) -> None:
         try:

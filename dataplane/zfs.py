@@ -48,7 +48,7 @@ class Zfs:
     root: str
     abilities: Abilities
     tool: Tool
-    patience: float = 20.0
+    patience: float = 6.0
 
     async def look(self, name: str) -> Dataset | None:
         return (await self._found(name)).get(name)

@@ -10,6 +10,8 @@ SAID = 20
 """Lines of its log that go with the bad news."""
 WATCH, SETTLE, PROBE = 0.1, 1.0, 10.0
 """Seconds between two looks, that an instance without a check has to last, and that one question may take."""
+SOONEST = 0.02
+"""Seconds between the first two questions; each pause is half as long again as the one before, up to `every`."""
 
 
 class Patient(Protocol):
@@ -58,9 +60,11 @@ async def _asking(patient: Patient, began: Condition, check: Check, complaints: 
     if not (check.exec or check.tcp or check.http):
         await asyncio.sleep(SETTLE)
         return
+    pause = min(SOONEST, check.every)
     while complaint := await _asked(patient, began, check):
         complaints.append(complaint)
-        await asyncio.sleep(check.every)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, check.every)
 
 
 async def _asked(patient: Patient, began: Condition, check: Check) -> str:

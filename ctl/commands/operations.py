@@ -2,7 +2,7 @@
 
 import click
 
-from ctl.ask import look, resume
+from ctl.ask import abort, look, resume
 from ctl.flags import Flags
 from ctl.grammar import Group, command, group
 from ctl.show import Answer, answer
@@ -41,10 +41,10 @@ def resume_(flags: Flags, operation: str, *, take_over: bool) -> Answer:
 @command("abort", example="ployzctl op abort op-mf2a7c4kq3xe")
 @click.argument("operation", metavar="ID")
 @click.pass_obj
-def abort(flags: Flags, operation: str) -> Answer:
+def abort_(flags: Flags, operation: str) -> Answer:
     """Take a running operation back. Refused once it is committed."""
-    return answer(look(wire.OpAbort(operation), flags))
+    return Answer(abort(wire.OpAbort(operation), flags), lambda _: f"{operation} is taken back.")
 
 
-for one in (ls, show, resume_, abort):
+for one in (ls, show, resume_, abort_):
     op.add_command(one)

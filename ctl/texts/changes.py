@@ -9,7 +9,7 @@ from ctl.tables import pairs, plural, table
 from daemon.wire import Deployed, Preview, PreviewStep, ServiceResult
 
 PAST = {"create": "created", "replace": "replaced", "remove": "removed", "unchanged": "unchanged"}
-COMMIT = "── commit: a failure up to here takes everything back, after it the way is forward ──"
+COMMIT = "── whatever fails before this line is taken back; from here on the way is forward ──"
 
 
 def deployed(result: dict[str, Any], style: Style) -> str:
@@ -33,7 +33,7 @@ def preview(result: dict[str, Any], style: Style) -> str:
     rows = [[str(at), *_step(step)] for at, step in enumerate(plan.steps, 1)]
     lines = table(["", "step", "machine", "bytes", "down"], rows, style, right=" bytes").split("\n")
     if 0 <= plan.commit < len(rows):
-        lines.insert(2 + plan.commit, style.dim(COMMIT))
+        lines.insert(1 + plan.commit, style.dim(COMMIT))
     return "\n".join([style.bold(f"{plan.primitive} would take {plural(len(rows), 'step')}:"), *lines])
 
 

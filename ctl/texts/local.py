@@ -61,4 +61,11 @@ def environment(result: dict[str, Any], _: Style) -> str:
 
 
 def version(result: dict[str, Any], style: Style) -> str:
-    return pairs([(harmless(name), harmless(str(value))) for name, value in result.items()], style)
+    return pairs([(harmless(name), _told(value)) for name, value in result.items()], style)
+
+
+def _told(value: Any) -> str:
+    """What a part says of itself: `0.1.0, zfs zfs-fuse, machine m1`."""
+    if not isinstance(value, dict):
+        return harmless(str(value))
+    return harmless(", ".join(str(one) if name == "version" else f"{name} {one}" for name, one in value.items()))

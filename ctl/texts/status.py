@@ -10,13 +10,16 @@ from ctl.tables import bar, indent, pairs, plural, table
 from ctl.texts.operations import listed
 from daemon.wire import ClusterStatus, MachineStatus, NamespaceStatus, PoolStatus, ServiceStatus
 
+WIDE = 100
+"""Columns from which on there is room for long bars."""
+
 
 def status(result: dict[str, Any], style: Style) -> str:
     now_is = read(result, ClusterStatus)
     parts = [
         _stale(now_is, style),
         _part("machines", _machines(now_is, style), style),
-        _part("store", _store(now_is.store, style), style),
+        _store(now_is.store, style),
         *_namespaces(now_is.namespaces, style),
         _part("operations", listed(now_is.operations, style) if now_is.operations else "", style),
     ]
@@ -48,11 +51,13 @@ def _machine(machine: MachineStatus, pool: PoolStatus | None, style: Style) -> l
 
 def _pool(pool: PoolStatus, style: Style) -> str:
     full = percentage(pool.used, pool.size)
-    return f"{bar(full, style)} {full:3.0f} %  {size(pool.used)} of {size(pool.size)}"
+    shown = bar(full, style, 20 if style.columns >= WIDE else 10)
+    return f"{shown} {full:3.0f} %  {size(pool.used)} of {size(pool.size)}"
 
 
 def _store(store: dict[str, Any], style: Style) -> str:
-    return pairs([(harmless(name), _value(value)) for name, value in store.items()], style)
+    said = " · ".join(f"{harmless(name)} {_value(value)}" for name, value in store.items())
+    return f"{style.bold('store')}  {said}" if said else ""
 
 
 def _value(value: Any) -> str:

@@ -27,12 +27,22 @@ def steps(change: Change, node: Node) -> list[Part]:
             settle=lambda: node.records.settle(change.after.namespace, change.operation),
         ),
         serving.flip(change, node),
-        *_group([data.own(generation, node) for generation in change.generations]),
-        *_group([instances.leave(old, node) for old in change.goes]),
-        *_group([instances.forget(hook, node) for level in change.levels for hook in level.hooks if hook.one_shot]),
+        *_group([*_owning(change, node), *_leaving(change, node)]),
         *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
         *_some(change.before, data.keep_point(change, node)),
         *_some(change.releases, names.release(change, node)),
+    ]
+
+
+def _owning(change: Change, node: Node) -> list[Step]:
+    return [data.own(generation, node) for generation in change.generations]
+
+
+def _leaving(change: Change, node: Node) -> list[Step]:
+    one_shots = [hook for level in change.levels for hook in level.hooks if hook.one_shot]
+    return [
+        *(instances.leave(old, node) for old in change.goes),
+        *(instances.forget(hook, node) for hook in one_shots),
     ]
 
 

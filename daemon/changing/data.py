@@ -53,9 +53,7 @@ def settle_lineage(change: Change, new: Generation, node: Node) -> Step:
 
     async def do() -> None:
         await lineage.make_independent(node.datasets, new.dataset)
-        if old:
-            await lineage.retire(node.datasets, change.dataset(old))
-        await lineage.prune(node.datasets, lineage.volume_of(new.dataset))
+        await lineage.retire(node.datasets, lineage.volume_of(new.dataset), change.dataset(old) if old else None)
 
     return Step(f"let the new generation of {new.volume} own its snapshots", do)
 

@@ -76,7 +76,8 @@ class Cluster:
         return [self.machine(name) for name in sorted(names | self.group.children())]
 
 
-def _cluster(name: str, site: Site) -> Cluster:
+def locate(name: str, site: Site) -> Cluster:
+    """Where the cluster of that name is, or would be."""
     folder = Folder(site.root / name)
     digest = hashlib.sha256(os.fsencode(folder.path)).hexdigest()[:8]
     mounted = hierarchies(Path("/proc/self/mountinfo").read_text())
@@ -149,7 +150,7 @@ class Rise:
 
 async def _up(ask: DevUp, story: Story, site: Site) -> Success:
     _require_possible(ask, site)
-    cluster = _cluster(ask.name, site)
+    cluster = locate(ask.name, site)
     async with locked(site.root, site.patience):
         before = cluster.folder.read()
         rise = Rise(cluster, before or ClusterRecord(ask.name, "namespace", (MachineRecord("m1", FIRST_PORT),)), story)
@@ -160,7 +161,7 @@ async def _up(ask: DevUp, story: Story, site: Site) -> Success:
             if isinstance(error, FAILURES):
                 raise TakenBack("dev.machine", f"cannot bring {ask.name} up", str(error)) from error
             raise
-        return Success("cluster", msgspec.to_builtins(await _answer(cluster)))
+        return Success("dev", msgspec.to_builtins(await _answer(cluster)))
 
 
 async def _take_back(rise: Rise, *, existed: bool) -> None:
@@ -183,7 +184,7 @@ def _require_possible(ask: DevUp, site: Site) -> None:
         raise Refused("dev.driver", what, f"there is no driver {ask.driver} yet", "--driver namespace")
     if ask.machines != 1:
         raise Refused("dev.machines", what, "a local cluster has exactly one machine as yet", "--machines 1")
-    cluster = _cluster(ask.name, site)
+    cluster = locate(ask.name, site)
     if len(os.fsencode(cluster.machine("m1").door)) > LONGEST_SOCKET:
         raise Refused("dev.path", what, f"{cluster.folder.path} is too long for a socket in it", "a shorter --name")
     if os.geteuid() != 0:
@@ -213,20 +214,21 @@ def _ports_of_others(cluster: Cluster) -> set[int]:
 async def _down(ask: DevDown, story: Story, site: Site) -> Success:
     what = f"cannot remove {ask.name}"
     _require_name(ask.name, what)
-    cluster = _cluster(ask.name, site)
+    cluster = locate(ask.name, site)
     if not cluster.exists():
         raise Refused("dev.missing", what, f"there is no such cluster in {site.root}", "ployzctl dev ls")
     async with locked(site.root, site.patience):
-        machines = cluster.machines()
         if mounted := _mounts_below(cluster.folder.path):
             raise Refused("dev.mounted", what, f"something else is mounted at {mounted[0]}", f"umount {mounted[0]}")
         try:
+            gone = await _answer(cluster)
             with story.doing(f"End all that runs in {ask.name}, and remove its folder {cluster.folder.path}"):
                 kept = await _remove(cluster)
         except FAILURES as error:
             raise Stuck("dev.stuck", what, str(error), f"ployzctl dev down --name {ask.name}") from error
     warnings = [f"left {cluster.folder.path / name}, which was not made by dev up" for name in kept]
-    return Success("removed", {"name": ask.name, "machines": [each.name for each in machines]}, warnings=warnings)
+    gone = replace(gone, machines=[replace(machine, up=False) for machine in gone.machines])
+    return Success("dev", msgspec.to_builtins(gone), warnings=warnings)
 
 
 async def _remove(cluster: Cluster) -> list[str]:
@@ -252,5 +254,5 @@ async def _ls(site: Site) -> Success:
     clusters = []
     for folder in folders(site.root):
         with suppress(Refused):  # not ours: down says so when it is asked
-            clusters.append(await _answer(_cluster(folder.name, site)))
+            clusters.append(await _answer(locate(folder.name, site)))
     return Success("clusters", {"clusters": msgspec.to_builtins(clusters)})

@@ -126,7 +126,7 @@ class Machine:
                 reader, writer = await asyncio.open_unix_connection(self.door)
                 try:
                     writer.write(b"GET /v1/version HTTP/1.1\r\nHost: ployz\r\nConnection: close\r\n\r\n")
-                    return (await reader.readline()).split(b" ")[1:2] == [b"200"]
+                    return (await reader.read()).split(b" ", 2)[1:2] == [b"200"]
                 finally:
                     writer.close()
         except OSError:  # a time-out is one too

@@ -65,7 +65,7 @@ async def _ending(line: bytes, reader: Reader, site: Site) -> Success | Failure:
     try:
         return await serve(msgspec.json.decode(line, type=DevRequest), tell, site)
     except msgspec.MsgspecError as error:
-        return Failure(Error("request.unknown", "refused", "cannot understand the request", str(error)))
+        return Failure(Error("request.invalid", "refused", "cannot understand the request", str(error)))
     except Problem as problem:
         return Failure(problem.error)
     except asyncio.CancelledError:

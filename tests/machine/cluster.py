@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +114,21 @@ class Cluster:
             return error.code
         return 200
 
+    def deploy(self, manifest: str, *words: str) -> Ran:
+        """`ployzctl deploy` with a manifest from stdin."""
+        return self.ctl("deploy", "-f", "-", *words, given=manifest)
+
+    def deployed(self, manifest: str, *words: str) -> Any:
+        """The result of a deploy that has to succeed."""
+        return self.done("deploy", "-f", "-", *words, given=manifest)
+
     def write_row(self) -> int:
         """One row, acknowledged: its id."""
         return int(self.get("/rows", method="POST"))
 
-    @property
+    @cached_property
     def url(self) -> str:
+        """Where its gateway answers on this host: the same as long as the cluster is there."""
         [cluster] = [c for c in self.done("dev", "ls")["clusters"] if c["name"] == self.name]
         return str(cluster["machines"][0]["url"])
 
@@ -136,11 +146,21 @@ class Cluster:
 
     def holder(self) -> int:
         """The process that holds the machine's namespaces."""
-        return self._process_with("tini", str(self.machine))
+        return self.process("tini", str(self.machine))
 
     def daemon(self) -> int:
         """The pid of its ployzd."""
-        return self._process_with(sys.executable, "-m daemon ", str(self.socket))
+        return self.process(sys.executable, "-m daemon ", str(self.socket))
+
+    def pid(self, program: str) -> int:
+        """The pid of a process of its data plane; its command line names the machine's folder."""
+        return self._process_with(f"{program} ", str(self.machine / "data"))
+
+    def daemon_runs(self) -> bool:
+        try:
+            return bool(self.daemon())
+        except LookupError:
+            return False
 
     def containers(self) -> list[str]:
         return sorted(self.docker("ps", "-a", "--format", "{{.ID}} {{.Names}} {{.Status}}").split("\n"))
@@ -161,8 +181,18 @@ class Cluster:
 
     def dump(self) -> str:
         """The database, as text: two dumps of the same data are the same to the byte."""
+        return self.docker("exec", self._database(), "pg_dump", "-U", "shop", "--restrict-key=x", "shop")
+
+    def rows(self) -> list[tuple[int, str]]:
+        """Every row's id and by whom it is, as the database has it."""
+        told = self.docker(
+            "exec", self._database(), "psql", "-U", "shop", "-Atc", "SELECT id, by FROM rows ORDER BY id"
+        )
+        return [(int(id), by) for id, _, by in (line.partition("|") for line in told.splitlines())]
+
+    def _database(self) -> str:
         [container] = [n for n in self.docker("ps", "--format", "{{.Names}}").split() if n.startswith("shop-db-")]
-        return self.docker("exec", container, "pg_dump", "-U", "shop", "--restrict-key=x", "shop")
+        return container
 
     def journal(self, operation: str) -> Path:
         return self.machine / "data" / "operations" / f"{operation}.jsonl"
@@ -173,7 +203,7 @@ class Cluster:
         """`kill -9`, and see it gone."""
         pid = self.daemon()
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not _alive(pid), "ployzd is gone")
+        wait_until(lambda: gone(pid), "ployzd is gone")
 
     def start_daemon(self) -> None:
         """`dev up` finds what is down and starts it."""
@@ -183,7 +213,8 @@ class Cluster:
         """Wait until no operation is open any more."""
         wait_until(lambda: self.done("op", "ls")["operations"] == [], "no operation is open", within=60)
 
-    def _process_with(self, *words: str) -> int:
+    def process(self, *words: str) -> int:
+        """The pid of the process whose command line has all these words."""
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 try:
@@ -203,8 +234,9 @@ def wait_until(holds: Callable[[], bool], what: str, within: float = 20.0) -> No
         time.sleep(0.05)
 
 
-def _alive(pid: int) -> bool:
+def gone(pid: int) -> bool:
+    """Whether the process has ended, buried or not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except FileNotFoundError:
-        return False
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True

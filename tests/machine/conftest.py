@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine.cluster import IMAGES, Cluster
+from tests.machine.manifests import lite
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +32,11 @@ def shop(cluster: Cluster) -> Cluster:
     cluster.done("deploy", "-f", "shop-1.toml")
     while int(cluster.get("/rows")) < 3:
         cluster.write_row()
+    return cluster
+
+
+@pytest.fixture
+def light(cluster: Cluster) -> Cluster:
+    """The demo's web alone, in its first version, whatever the test before left."""
+    cluster.deployed(lite())
     return cluster

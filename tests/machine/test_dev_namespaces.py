@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from daemon.dev.cluster import Site, _cluster
+from daemon.dev.cluster import Site, locate
 from daemon.dev.machine import Machine
 from daemon.dev.processes import Seen, seen
 from dataplane.process import started
@@ -31,7 +31,7 @@ class Host:
 
     @property
     def machine(self) -> Machine:
-        return _cluster("dev", Site(self.root, ())).machine("m1")
+        return locate("dev", Site(self.root, ())).machine("m1")
 
     def words(self, request: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "tests.machine.standin", "ask", json.dumps({"type": f"dev.{request}"}))
@@ -78,7 +78,7 @@ def _get(url: str) -> bytes:
 
 def test_up_is_reached_from_the_host_and_a_second_up_changes_nothing(host: Host) -> None:
     code, answer, events = host.ask("up")
-    assert (code, answer["kind"], answer["result"]["machines"][0]["up"]) == (0, "cluster", True)
+    assert (code, answer["kind"], answer["result"]["machines"][0]["up"]) == (0, "dev", True)
     assert [event["kind"] for event in events] == ["doing", "done"] * 3
     assert _get(host.url()) == b"here is the machine\n"
     before = host.machine.group.members()
@@ -105,7 +105,7 @@ def test_the_machine_has_a_network_mounts_processes_and_control_groups_of_its_ow
 def test_down_leaves_nothing_and_there_is_nothing_to_remove_after_it(host: Host) -> None:
     host.ask("up")
     code, answer, _ = host.ask("down")
-    assert (code, answer["kind"]) == (0, "removed")
+    assert (code, answer["kind"], answer["result"]["machines"][0]["up"]) == (0, "dev", False)
     assert host.left() == []
     code, answer, _ = host.ask("down")
     assert (code, answer["error"]["code"]) == (3, "dev.missing")

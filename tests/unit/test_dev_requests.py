@@ -26,10 +26,10 @@ def _answer(request: str, root: Path) -> tuple[int, dict[str, Any]]:
         ('{"type":"dev.up","name":"../x"}', "dev.name"),
         ('{"type":"dev.down","name":"../x"}', "dev.name"),
         ('{"type":"dev.down","name":"shop"}', "dev.missing"),
-        ('{"type":"dev.sideways"}', "request.unknown"),
-        ('{"type":"dev.up","nam":"shop"}', "request.unknown"),
-        ("not json", "request.unknown"),
-        ("", "request.unknown"),
+        ('{"type":"dev.sideways"}', "request.invalid"),
+        ('{"type":"dev.up","nam":"shop"}', "request.invalid"),
+        ("not json", "request.invalid"),
+        ("", "request.invalid"),
     ],
 )
 def test_refused_and_nothing_is_made(tmp_path: Path, request_line: str, code: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.journal import Heading, Story
+from daemon.journal import Heading, Story, stories, unanswered
 from daemon.wire import Success
 
 HEADING = Heading("op-1", {"type": "deploy"}, {"x": 1}, {"shop": "change"}, {}, "me", "now", "0")
@@ -28,6 +28,15 @@ def test_what_was_told_is_read_back(tmp_path: Path) -> None:
     assert (again.heading, again.events, again.answer) == (HEADING, story.events, story.answer)
     assert again.over
     assert again.answer
+
+
+def test_a_story_is_unanswered_until_its_answer_is_whole(tmp_path: Path) -> None:
+    story = whole(tmp_path)
+    text = story.file.read_bytes()
+    assert [found.operation for found in stories(tmp_path)] == ["op-1"]
+    assert list(unanswered(tmp_path)) == []
+    story.file.write_bytes(text[:-1])
+    assert [found.operation for found in unanswered(tmp_path)] == ["op-1"]
 
 
 @pytest.mark.parametrize("cut", range(1, 60))

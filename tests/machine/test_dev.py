@@ -1,0 +1,97 @@
+"""`ployzctl dev`, with everything that a machine really runs: up, ls, env, down, and pulling its plug."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.dev.cluster import Site, locate
+from daemon.dev.processes import Seen, seen
+from tests.machine.cluster import Cluster, wait_until
+
+
+@pytest.fixture
+def own() -> Iterator[Cluster]:
+    """A cluster of this test's own, not yet made; nothing may be left of it."""
+    root = Path(tempfile.mkdtemp(prefix="pz", dir="/var/tmp"))
+    links = _links()
+    cluster = Cluster(root, "own")
+    try:
+        yield cluster
+        cluster.plain("dev", "down", "--name", "own")
+        assert _left(root) == []
+        assert _links() == links
+    finally:
+        cluster.plain("dev", "down", "--name", "own")
+        shutil.rmtree(root)
+
+
+def test_up_ls_env_and_down(own: Cluster) -> None:
+    [machine] = own.done("dev", "up", "--name", "own")["machines"]
+    assert (machine["name"], machine["up"]) == ("m1", True)
+    assert own.done("dev", "ls")["clusters"] == [{"name": "own", "driver": "namespace", "machines": [machine]}]
+    told = own.plain("dev", "env", "m1", "--name", "own").out
+    assert told.strip() == f"export PLOYZ_SOCKET={machine['socket']}"
+    assert own.done("status")["machines"][0]["reachable"]
+    assert own.status_of("/", host="nobody.localhost") == 404
+    [machine] = own.done("dev", "down", "--name", "own")["machines"]
+    assert not machine["up"]
+    assert _left(own.root) == []
+    assert own.done("dev", "ls")["clusters"] == []
+
+
+def test_a_second_up_touches_nothing(own: Cluster) -> None:
+    first = own.done("dev", "up", "--name", "own")
+    before = {process.pid: process.since for process in _processes(own.root)}
+    assert own.done("dev", "up", "--name", "own") == first
+    assert {process.pid: process.since for process in _processes(own.root)} == before
+
+
+def test_a_machine_whose_plug_was_pulled_comes_back_with_its_pool_and_records(own: Cluster) -> None:
+    own.done("dev", "up", "--name", "own")
+    pools, cluster = own.inside("zpool", "list", "-H", "-o", "name,guid"), own.done("status")["store"]["cluster"]
+    os.kill(own.holder(), signal.SIGKILL)
+    wait_until(lambda: not _processes(own.root), "every process of the machine is gone")
+    assert own.ctl("status").code == 1
+    own.done("dev", "up", "--name", "own")
+    assert own.inside("zpool", "list", "-H", "-o", "name,guid") == pools
+    assert own.done("status")["store"]["cluster"] == cluster
+
+
+def test_an_up_that_was_killed_is_removed(own: Cluster) -> None:
+    with own.begin("dev", "up", "--name", "own") as process:
+        wait_until(lambda: own.engine.parent.exists(), "its engine is being started")
+        process.kill()
+    for program in (each for each in seen() if each.argv[-1:] == ("dev",) and each.argv[0] == sys.executable):
+        os.kill(program.pid, signal.SIGKILL)
+    assert own.ctl("dev", "down", "--name", "own").code == 0
+    assert _left(own.root) == []
+
+
+def test_refused_without_touching_anything(own: Cluster) -> None:
+    assert own.ctl("dev", "up", "--name", "own", "--machines", "3").error["code"] == "dev.machines"
+    assert own.ctl("dev", "down", "--name", "own").error["code"] == "dev.missing"
+    assert _left(own.root) == []
+
+
+def _processes(root: Path) -> list[Seen]:
+    """Those that name a file below the root."""
+    return [each for each in seen() if any(str(root) in word for word in each.argv)]
+
+
+def _left(root: Path) -> list[str]:
+    """What there is of a cluster in this root: processes, mounts, control groups, files."""
+    processes = [" ".join(each.argv) for each in _processes(root)]
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(root) in line]
+    groups = [str(group) for group in locate("own", Site(root, ())).group.folders() if group.exists()]
+    return processes + mounts + groups + [path.name for path in root.iterdir() if path.name != "home"]
+
+
+def _links() -> str:
+    return subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout

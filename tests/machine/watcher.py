@@ -1,0 +1,144 @@
+"""An outside watcher: every 10 ms, who has which generation mounted, and which version answers at the gateway.
+
+It takes nobody's word: a writer is a process in a container (a process namespace other than the machine's own)
+that has the dataset in its own table of mounts, mount_namespaces(7); an answer is one that came over the network.
+"""
+
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.machine.cluster import Cluster
+
+EVERY = 0.01
+"""Seconds between looks."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request came to, and when (seconds since the epoch) it was sent and answered. 0 is no answer."""
+
+    sent: float
+    came: float
+    status: int
+    text: str
+
+
+@dataclass
+class Writers:
+    """Which containers have which generations mounted, look by look."""
+
+    machine: int
+    root: str
+    known: dict[int, tuple[str, str] | None] = field(default_factory=dict)
+    seen: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    together: list[str] = field(default_factory=list)
+    looks: int = 0
+
+    def look(self) -> None:
+        """Ask each process once: what it has mounted stays, but for those that are just being started."""
+        pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+        for pid in self.known.keys() - pids:
+            del self.known[pid]
+        for pid in pids - self.known.keys():
+            self._ask(pid)
+        self.looks += 1
+        holders: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for pid, found in self.known.items():
+            if found:
+                holders[found[0]][found[1]].append(pid)
+        for generation, containers in holders.items():
+            self.seen[generation] |= containers.keys()
+            alive = [name for name, members in containers.items() if any(_alive(pid) for pid in members)]
+            if len(alive) > 1:
+                self.together.append(f"{generation} in {sorted(alive)}")
+
+    def _ask(self, pid: int) -> None:
+        try:
+            space = os.readlink(f"/proc/{pid}/ns/pid")
+            if space in (os.readlink(f"/proc/{self.machine}/ns/pid"), os.readlink("/proc/self/ns/pid")):
+                self.known[pid] = None
+            elif not Path(f"/proc/{pid}/comm").read_text().startswith("runc"):
+                mounts = Path(f"/proc/{pid}/mountinfo").read_text()
+                self.known[pid] = next(((name, space) for name in _generations(mounts, self.root)), None)
+        except OSError:
+            return  # it ended while we looked
+
+
+def _generations(mountinfo: str, root: str) -> list[str]:
+    sources = [line.partition(" - ")[2].split(" ")[1] for line in mountinfo.splitlines()]
+    return [source for source in sources if source.startswith(f"{root}/")]
+
+
+def _alive(pid: int) -> bool:
+    """Whether it can still write: a container's first process is a zombie until it is buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+@dataclass
+class Asking:
+    """Somebody who asks the gateway again and again."""
+
+    url: str
+    method: str = "GET"
+    answers: list[Answer] = field(default_factory=list)
+
+    def ask(self) -> None:
+        request = urllib.request.Request(self.url, method=self.method, headers={"Host": "shop.localhost"})
+        sent = time.time()
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                status, text = answer.status, answer.read().decode().strip()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read().decode(errors="replace")
+        except OSError as error:
+            status, text = 0, str(error)
+        self.answers.append(Answer(sent, time.time(), status, text))
+
+    def good(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.status == 200]
+
+    def failures(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.status != 200]
+
+
+class Watch:
+    """Looks and asks for as long as the `with` lasts: writers, `GET /version`, `POST /rows`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.writers = Writers(cluster.holder(), "ployz-m1/ployz")
+        self.versions = Asking(f"{cluster.url}/version")
+        self.rows = Asking(f"{cluster.url}/rows", "POST")
+        self._over = threading.Event()
+        self._eyes = ThreadPoolExecutor(3)
+        self._looking: list[Future[None]] = []
+
+    def __enter__(self) -> "Watch":
+        for look in (self.writers.look, self.versions.ask, self.rows.ask):
+            self._looking.append(self._eyes.submit(self._again_and_again, look))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._eyes.shutdown()
+        for one in self._looking:
+            one.result()
+
+    def _again_and_again(self, look: Callable[[], None]) -> None:
+        while not self._over.wait(EVERY):
+            look()
+
+    @property
+    def acknowledged(self) -> set[int]:
+        """The ids of all rows whose writer was told so."""
+        return {int(answer.text) for answer in self.rows.good()}

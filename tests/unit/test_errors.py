@@ -1,0 +1,78 @@
+"""Every code that the product can raise is in docs/errors.md with an example, and no other is."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ctl.show import USAGE
+from daemon.problems import CODES
+
+HOUSE = Path(__file__).parents[2]
+RAISE = {"Refused": 0, "TakenBack": 0, "Stuck": 0, "Problem": 0, "Error": 0, "require": 1}
+"""Where the code stands among the arguments of each."""
+OF_MANIFESTS = {"Fault": 0, "_fault": 0, "Unfit": 0, "_refused": 0}
+"""Those that say the code without `manifest.` before it, in files that read manifests."""
+
+
+def test_every_code_is_documented_with_an_example() -> None:
+    rows = documented()
+    assert raised() - set(rows) == set(), "these are not in docs/errors.md"
+    assert set(rows) - raised() == set(), "these are in docs/errors.md, and nobody raises them"
+    for code, cells in rows.items():
+        assert all(cells), f"the row of {code} has an empty cell"
+        assert "`" in cells[-1], f"the row of {code} has no example"
+
+
+def documented() -> dict[str, list[str]]:
+    """The cells of each row behind its code."""
+    lines = (HOUSE / "docs/errors.md").read_text().splitlines()
+    found = [(re.match(r"\| `([a-z_.]+)` \|", line), line) for line in lines]
+    rows = [(match[1], [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[2:-1]]) for match, line in found if match]
+    codes = [code for code, _ in rows]
+    assert len(codes) == len(set(codes)), "a code has two rows"
+    return dict(rows)
+
+
+def raised() -> set[str]:
+    """Every code in the source: those that are raised in words, and those that failures of the world are given."""
+    in_words = {code for file in sources() for code in codes_in(file)}
+    return in_words | {code for _, code in CODES} | {"operation.cut"}
+
+
+def sources() -> Iterator[Path]:
+    for package in ("ctl", "daemon", "dataplane", "runtime"):
+        yield from (HOUSE / package).rglob("*.py")
+
+
+def codes_in(file: Path) -> Iterator[str]:
+    of_manifests = file.name.startswith(("manifest", "shape")) or file.name == "deploying.py"
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                if name in RAISE:
+                    yield from _said(node, RAISE[name])
+                if name in OF_MANIFESTS and of_manifests:
+                    yield from (f"manifest.{code}" for code in _said(node, OF_MANIFESTS[name]))
+
+
+def _said(call: ast.Call, position: int) -> Iterator[str]:
+    """The code, if it is said in words here; one that is handed on was said elsewhere."""
+    match call.args[position : position + 1]:
+        case [ast.Constant(value=str(code))]:
+            yield code
+        case [ast.Name(id="USAGE")]:
+            yield USAGE
+
+
+def test_the_reading_of_the_source_finds_each_way_of_saying_it() -> None:
+    wanted = {
+        "claim.held",
+        "pool.full",
+        "deploy.current",
+        "manifest.later",
+        "manifest.encoding",
+        "usage",
+        "image.missing",
+    }
+    assert wanted <= raised()
