@@ -123,6 +123,22 @@ def whoever_comes_next_resolves_first() -> None:
         require_sound(world, f"crashed at touch {at}, then another:")
 
 
+def a_lost_journal_is_made_up_from_the_record() -> None:
+    replacing = case("replace both")
+    before, after = seen(prepared(replacing)), uncut(replacing)[2]
+    for at in range(1, uncut(replacing)[1] + 1):
+        world = prepared(replacing).copy()
+        world.cut = Cut(at, "after", Crash)
+        assert ask(world, replacing.ask, ID) == "crashed"
+        world.cut = None
+        (world.disk / f"operations/{ID}.jsonl").unlink(missing_ok=True)
+        ending, head = restart(world, ID), head_of(world)
+        assert ending in OVER
+        wanted = after if head and head.operation == ID else before
+        assert_same(seen(world), wanted, f"crashed at touch {at}, its journal lost: {ending}, but")
+        require_sound(world, f"crashed at touch {at}, its journal lost: {ending}, but")
+
+
 def no_row_that_a_client_was_promised_is_lost() -> None:
     for name in ("replace a writer", "a hook that changes the data", "a hook that fails after changing the data"):
         writing = case(name)
@@ -179,5 +195,6 @@ ALL: tuple[Callable[[], None], ...] = (
     one_that_was_fenced_never_commits,
     an_instance_that_dies_after_the_commit_is_told,
     whoever_comes_next_resolves_first,
+    a_lost_journal_is_made_up_from_the_record,
     no_row_that_a_client_was_promised_is_lost,
 )

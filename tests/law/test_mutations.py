@@ -157,9 +157,23 @@ MUTATIONS = (
     Mutation(
         "take another's claim away without resolving what it did",
         "daemon/contention.py",
-        "over = await self.holders.resolve(holder.operation)",
-        "over = True",
+        "if not await self.holders.resolve(holder.operation):",
+        "if not holder.operation:",
         ("whoever_comes_next_resolves_first",),
+    ),
+    Mutation(
+        "take an operation whose journal is lost for one that did nothing",
+        "daemon/operations.py",
+        "story = self.story(id) or await self._from_record(id)\n        if not story or",
+        "story = self.story(id)\n        if not story or",
+        ("a_lost_journal_is_made_up_from_the_record",),
+    ),
+    Mutation(
+        "take a lost journal for one that never came to its commit",
+        "daemon/operations.py",
+        'story.tell("committing", why="the journal was lost; this story begins with the record")',
+        'story.tell("planned")',
+        ("a_lost_journal_is_made_up_from_the_record",),
     ),
     Mutation(
         "take back what another made",

@@ -164,3 +164,55 @@ def test_a_cancellation_is_a_failure_before_the_commit(tmp_path: Path) -> None:
         assert waiting.trace == f"stop:do {BACK}".split()
 
     asyncio.run(scenario())
+
+
+class Cancelling(Scripted):
+    """A primitive whose step `a` waits for something that somebody else cancels."""
+
+    def touch(self, name: str, answer: Any = None) -> Any:
+        if name not in self.fails.split():
+            return super().touch(name, answer)
+
+        async def cancelled() -> Any:
+            self.trace.append(name)
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            return await future
+
+        return cancelled
+
+
+@pytest.mark.parametrize(
+    ("fails", "ends"),
+    [("a:do", TakenBack), ("a:do a:undo", Stuck), ("flip:do", Stuck), ("verify", Stuck), ("commit:do", TakenBack)],
+)
+def test_a_cancellation_that_nobody_asked_for_is_a_failure(tmp_path: Path, fails: str, ends: type[Exception]) -> None:
+    scripted = Cancelling(fails)
+    with pytest.raises(ends):
+        asyncio.run(Engine(NO_NODE, patience=()).run(story(tmp_path), scripted, {}))
+    if ends is Stuck and "undo" in fails:
+        assert scripted.trace[-3:] == BACK.split(), "the other undos go on"
+
+
+def test_where_there_is_nothing_to_commit_an_abort_comes_too_late(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        checking = asyncio.Event()
+
+        class Unchanged(Scripted):
+            def steps(self, plan: Any, node: Node) -> list[Part]:
+                return []
+
+            async def verify(self, plan: Any, node: Node, told: Told) -> Any:
+                if not checking.is_set():
+                    checking.set()
+                    await asyncio.Event().wait()
+                return "so"
+
+        told = story(tmp_path)
+        task = asyncio.create_task(Engine(NO_NODE, patience=()).run(told, Unchanged(""), {}))
+        await checking.wait()
+        task.cancel()
+        assert await task == "so"
+        assert (told.over, task.cancelling()) == (True, 0)
+
+    asyncio.run(scenario())

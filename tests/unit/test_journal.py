@@ -1,5 +1,6 @@
 """The story survives a crash at any byte of it."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,19 @@ def test_seconds_between_two_steps(tmp_path: Path) -> None:
         story.tell(kind, step)  # type: ignore[arg-type]
     assert story.seconds("stop db", "flip") == 3
     assert story.seconds("stop web", "flip") == 0
+
+
+def test_on_a_full_disk_the_story_stays_whole(tmp_path: Path) -> None:
+    story = Story.begin(tmp_path, HEADING)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (story.file.stat().st_size + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large|No space left"):
+            story.tell("planned")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert story.events == []
+    story.tell("failed")
+    again = Story.read(story.file)
+    assert again
+    assert [event.kind for event in again.events] == ["failed"]

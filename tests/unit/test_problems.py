@@ -1,0 +1,51 @@
+"""Every failure of the world has a code and a sentence; what has none is a bug of ours."""
+
+import asyncio
+
+import pytest
+
+from daemon import problems
+from daemon.node import CommitLost
+from daemon.problems import CODES
+from daemon.wire import Refused
+from dataplane.dataset import NoRoom, ZfsProblem
+from dataplane.entry import StoreDown
+from runtime.instance import EngineUnavailable, NotReady
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "reason"),
+    [
+        (ZfsProblem("busy"), "zfs.failed", "busy"),
+        (NoRoom("full"), "pool.full", "full"),
+        (StoreDown("no answer"), "store.down", "no answer"),
+        (CommitLost("shop"), "commit.lost", "shop"),
+        (NotReady("web ended", "the log"), "instance.not_ready", "web ended"),
+        (asyncio.CancelledError(), "operation.aborted", "it was aborted"),
+        (Refused("name.taken", "cannot take it", "it is taken"), "name.taken", "cannot take it: it is taken"),
+        (Refused("name.taken", "cannot take it"), "name.taken", "cannot take it"),
+        (ValueError(), "bug", "ValueError"),
+    ],
+)
+def test_what_a_failure_is_called(failure: BaseException, code: str, reason: str) -> None:
+    assert problems.code(failure) == code
+    assert problems.reason(failure).startswith(reason)
+    assert problems.known(failure) == (code != "bug")
+
+
+def test_a_crash_has_no_failure() -> None:
+    assert problems.code(None) == "operation.cut"
+
+
+def test_kinds_come_before_what_they_are_kinds_of() -> None:
+    kinds = [kind for kind, _ in CODES]
+    for at, kind in enumerate(kinds):
+        hidden = [later for later in kinds[at + 1 :] if issubclass(later, kind)]
+        assert not hidden, f"{hidden} would be called {kind}"
+
+
+def test_refused_says_what_to_try_and_leaves_refusals_as_they_are() -> None:
+    refused = problems.refused(EngineUnavailable("no socket"), "cannot deploy shop")
+    assert (refused.code, refused.what, refused.why) == ("engine.down", "cannot deploy shop", "no socket")
+    assert refused.hint.startswith("start the engine")
+    assert problems.refused(refused, "cannot do another thing") is refused
