@@ -5,7 +5,7 @@ import time
 from ctl.progress import Write
 from ctl.quantities import now
 from ctl.steps import Steps, amount, ended, timed, words
-from ctl.style import Style, cut, width
+from ctl.style import Style
 from daemon.wire import Event
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"

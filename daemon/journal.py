@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -100,6 +100,11 @@ class Story:
     def over(self) -> bool:
         """Whether there is nothing left to do or to take back."""
         return self.has("finished") or self.has("taken_back")
+
+    @property
+    def ending(self) -> Literal["done", "taken_back"]:
+        """How an operation that is over ended."""
+        return "done" if self.has("finished") else "taken_back"
 
     def seconds(self, first: str, last: str) -> float:
         """From when the step of words `first` began to when that of words `last` was done; 0 if either did not."""

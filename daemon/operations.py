@@ -80,14 +80,25 @@ class Operations:
         return await self._follow(running, tell, None)
 
     async def bring_to_an_end(self) -> None:
-        """Launch the resolution of every operation that is not over; free the claims of those that never began."""
+        """Launch the resolution of every operation that is not over; free the claims of those that never began.
+
+        A kill right after its answer leaves an operation that is over, and whose record does not say so yet.
+        """
         for story in unanswered(self.means.folder):
             if story.operation not in self.running:
                 self._resume(story)
+        for operation in await self.means.store.operations():
+            if operation.machine == self.means.machine and not operation.ending:
+                await self._end_if_over(operation.id)
         for name, record in (await self.means.store.namespaces()).items():
             for claim in record.claims:
                 if claim.machine == self.means.machine and not self.is_running(claim.operation):
                     await self._free_if_over(name, claim.operation)
+
+    async def _end_if_over(self, id: str) -> None:
+        story = self.story(id)
+        if story and story.answer:
+            await self.means.store.end(id, story.ending, story.events[-1].at)
 
     async def _free_if_over(self, namespace: str, id: str) -> None:
         try:
@@ -281,4 +292,4 @@ def _state(story: Story, *, running: bool) -> Literal["running", "stuck", "done"
         return "running"
     if not story.answer:
         return "stuck"
-    return "done" if story.has("finished") else "taken_back"
+    return story.ending

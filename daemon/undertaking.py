@@ -149,7 +149,7 @@ class Undertaking:
 
     async def _end(self, story: Story) -> None:
         try:
-            await self.means.store.end(self.id, "done" if story.has("finished") else "taken_back", self.means.now())
+            await self.means.store.end(self.id, story.ending, self.means.now())
         except (StoreDown, Problem) as failure:
             log.warning("%s is over, but its record does not say so yet: %s", self.id, failure)
         await self._let_go(list(story.heading.claims))

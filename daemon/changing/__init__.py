@@ -28,8 +28,8 @@ def steps(change: Change, node: Node) -> list[Part]:
         ),
         serving.flip(change, node),
         *_group([*_owning(change, node), *_leaving(change, node)]),
-        *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
         *_some(change.before, data.keep_point(change, node)),
+        *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
         *_some(change.releases, names.release(change, node)),
     ]
 

@@ -219,13 +219,13 @@ MUTATIONS = (
     ),
     Mutation(
         "keep every generation for ever",
-        "daemon/changing/data.py",
-        "        await lineage.prune(node.datasets, lineage.volume_of(new.dataset))\n",
-        "",
+        "daemon/lineage.py",
+        "            await datasets.destroy(generation.name)\n",
+        "            pass\n",
         ("cut:replace a writer",),
     ),
     Mutation(
-        "prune generations that still hold snapshots",
+        "destroy generations that still hold snapshots",
         "daemon/lineage.py",
         "for generation in without_snapshots(await datasets.below(volume)):",
         "for generation in await datasets.below(volume):",
@@ -233,9 +233,9 @@ MUTATIONS = (
     ),
     Mutation(
         "leave the replaced generation mounted and current",
-        "daemon/changing/data.py",
-        "            await lineage.retire(node.datasets, change.dataset(old))\n",
-        "            pass\n",
+        "daemon/lineage.py",
+        "        await datasets.unmount(old)\n        await datasets.mark(old, {\"state\": \"kept\"})\n",
+        "        pass\n",
         ("cut:roll back code and schema",),
     ),
 )

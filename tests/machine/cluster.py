@@ -154,7 +154,7 @@ class Cluster:
 
     def pid(self, program: str) -> int:
         """The pid of a process of its data plane; its command line names the machine's folder."""
-        return self._process_with(f"{program} ", str(self.machine / "data"))
+        return self.process(f"{program} ", str(self.machine / "data"))
 
     def daemon_runs(self) -> bool:
         try:

@@ -147,7 +147,7 @@ def test_local_clusters() -> None:
 def test_releases() -> None:
     assert text("version", {"ployzctl": "0.1.0", "daemon": {"version": "0.1.0", "machine": "m1"}}) == [
         "ployzctl  0.1.0",
-        "daemon    version 0.1.0, machine m1",
+        "daemon    0.1.0, machine m1",
     ]
 
 

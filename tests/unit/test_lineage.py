@@ -32,8 +32,7 @@ def replace(zfs: FakeZfs, old: str, by: str, source: str | None = None) -> None:
 
 def settle(zfs: FakeZfs, old: str, new: str) -> None:
     run(lineage.make_independent(zfs.datasets, new))
-    run(lineage.retire(zfs.datasets, old))
-    run(lineage.prune(zfs.datasets, VOLUME))
+    run(lineage.retire(zfs.datasets, VOLUME, old))
 
 
 def generations(zfs: FakeZfs) -> list[str]:
