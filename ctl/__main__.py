@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -24,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return 1
+
+
+def run() -> NoReturn:
+    """Be the program. Everything is written by now, and to take the interpreter apart takes longer than an answer."""
+    os._exit(main())
 
 
 def _run(words: list[str], screen: Screen) -> int:
@@ -76,4 +82,4 @@ def _drop_output() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()
