@@ -10,7 +10,10 @@ World = dict[str, list[str]]
 
 
 def world(cluster: Cluster) -> World:
-    """Containers, datasets with their snapshots, addresses, views, and what the records hold. Sorted lines."""
+    """Containers, datasets with their snapshots, addresses, views, and what the records hold. Sorted lines.
+
+    Claims are left out: they are freed after the answer, and are waited for where it matters.
+    """
     return {
         "containers": sorted(cluster.docker("ps", "-a", "--format", "{{.ID}} {{.Names}} {{.State}}").splitlines()),
         "datasets": cluster.datasets(),
@@ -18,13 +21,13 @@ def world(cluster: Cluster) -> World:
         "views": sorted(file.name for file in (cluster.machine / "data" / "serving").glob("*.view")),
         "names": sorted(_contents(cluster, "names")),
         "reserved": sorted(_reserved(cluster)),
-        "heads": [text for text in _namespaces(cluster) if json.loads(text)["head"]],
+        "heads": [json.dumps(head) for text in _namespaces(cluster) if (head := json.loads(text)["head"])],
         "points": [file for file, _ in _records(cluster) if file.startswith("deploys.")],
     }
 
 
 def assert_untouched(cluster: Cluster, before: World) -> None:
-    """Nothing is left over, and nothing is missing. The mirror, which shows the records, is a moment behind."""
+    """Nothing is left over, and nothing is missing."""
     wait_until(lambda: _unclaimed(cluster), "nobody holds a claim any more")
     assert world(cluster) == before
 
