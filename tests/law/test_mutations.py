@@ -206,8 +206,8 @@ MUTATIONS = (
     Mutation(
         "send everybody to the candidates before the commit",
         "daemon/projection.py",
-        "Maps(everybody, members, instances)",
-        "Maps(everybody | {key[1:]: targets for key, targets in members.items()}, members, instances)",
+        "return Maps(committed, members)",
+        "return Maps(committed | {at: targets for (_, at), targets in members.items() if targets}, members)",
         ("no_row_that_a_client_was_promised_is_lost",),
     ),
     Mutation(
@@ -219,9 +219,9 @@ MUTATIONS = (
     ),
     Mutation(
         "keep every generation for ever",
-        "daemon/changing/data.py",
-        "        await lineage.prune(node.datasets, lineage.volume_of(new.dataset))\n",
-        "",
+        "daemon/lineage.py",
+        "            await datasets.destroy(generation.name)\n",
+        "            pass\n",
         ("cut:replace a writer",),
     ),
     Mutation(
@@ -233,9 +233,9 @@ MUTATIONS = (
     ),
     Mutation(
         "leave the replaced generation mounted and current",
-        "daemon/changing/data.py",
-        "            await lineage.retire(node.datasets, change.dataset(old))\n",
-        "            pass\n",
+        "daemon/lineage.py",
+        "    if old and await datasets.look(old):\n",
+        "    if not old:\n",
         ("cut:roll back code and schema",),
     ),
 )

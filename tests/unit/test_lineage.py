@@ -32,8 +32,7 @@ def replace(zfs: FakeZfs, old: str, by: str, source: str | None = None) -> None:
 
 def settle(zfs: FakeZfs, old: str, new: str) -> None:
     run(lineage.make_independent(zfs.datasets, new))
-    run(lineage.retire(zfs.datasets, old))
-    run(lineage.prune(zfs.datasets, VOLUME))
+    run(lineage.retire(zfs.datasets, VOLUME, old))
 
 
 def generations(zfs: FakeZfs) -> list[str]:
@@ -88,7 +87,7 @@ def test_a_clone_of_another_volume_is_left_as_it_is() -> None:
 
 
 def test_what_is_gone_is_retired_already() -> None:
-    run(lineage.retire(FakeZfs().datasets, f"{VOLUME}/op-1"))
+    run(lineage.retire(FakeZfs().datasets, VOLUME, f"{VOLUME}/op-1"))
 
 
 def test_without_snapshots() -> None:
