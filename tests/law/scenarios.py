@@ -181,7 +181,7 @@ class Client:
     def _answering(self) -> set[str]:
         head = head_of(self.world)
         address = head.services["db"].address if head else None
-        ips = {place[0] for place in self.world.firewall.who_answers(None, address or "", 5432)}
+        ips = {ip for ip, _ in self.world.firewall.who_answers(None, address or "", 5432)}
         return {id for id, instance in self._running().items() if instance.specification.ip in ips}
 
     def _running(self) -> dict[str, Instance]:

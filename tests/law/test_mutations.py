@@ -206,8 +206,8 @@ MUTATIONS = (
     Mutation(
         "send everybody to the candidates before the commit",
         "daemon/projection.py",
-        "Maps(everybody, members, instances)",
-        "Maps(everybody | {key[1:]: targets for key, targets in members.items()}, members, instances)",
+        "return Maps(committed, members)",
+        "return Maps(committed | {at: targets for (_, at), targets in members.items() if targets}, members)",
         ("no_row_that_a_client_was_promised_is_lost",),
     ),
     Mutation(
@@ -225,7 +225,7 @@ MUTATIONS = (
         ("cut:replace a writer",),
     ),
     Mutation(
-        "destroy generations that still hold snapshots",
+        "prune generations that still hold snapshots",
         "daemon/lineage.py",
         "for generation in without_snapshots(await datasets.below(volume)):",
         "for generation in await datasets.below(volume):",
@@ -234,8 +234,8 @@ MUTATIONS = (
     Mutation(
         "leave the replaced generation mounted and current",
         "daemon/lineage.py",
-        "        await datasets.unmount(old)\n        await datasets.mark(old, {\"state\": \"kept\"})\n",
-        "        pass\n",
+        "    if old and await datasets.look(old):\n",
+        "    if not old:\n",
         ("cut:roll back code and schema",),
     ),
 )

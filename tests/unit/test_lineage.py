@@ -87,7 +87,7 @@ def test_a_clone_of_another_volume_is_left_as_it_is() -> None:
 
 
 def test_what_is_gone_is_retired_already() -> None:
-    run(lineage.retire(FakeZfs().datasets, f"{VOLUME}/op-1"))
+    run(lineage.retire(FakeZfs().datasets, VOLUME, f"{VOLUME}/op-1"))
 
 
 def test_without_snapshots() -> None:

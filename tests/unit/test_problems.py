@@ -19,7 +19,7 @@ from runtime.instance import EngineUnavailable, NotReady
         (ZfsProblem("busy"), "zfs.failed", "busy"),
         (NoRoom("full"), "pool.full", "full"),
         (StoreDown("no answer"), "store.down", "no answer"),
-        (CommitLost("shop"), "commit.lost", "shop"),
+        (CommitLost("shop"), "commit.lost", "somebody else has changed shop meanwhile"),
         (NotReady("web ended", "the log"), "instance.not_ready", "web ended"),
         (asyncio.CancelledError(), "operation.aborted", "it was aborted"),
         (Refused("name.taken", "cannot take it", "it is taken"), "name.taken", "cannot take it: it is taken"),
