@@ -4,10 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataplane.maps import TABLE, Elements, Maps, elements, maps_of, parse, render, rules, slots_for
+from dataplane.maps import TABLE, Elements, Maps, comments, elements, maps_of, parse, replaced, whole
 from runtime.command import CommandError, CommandFailed, CommandTimedOut, run
-
-NETWORK = Path("/proc/sys/net")
 
 
 class FirewallProblem(CommandError):
@@ -27,46 +25,38 @@ class Firewall:
     address: str
     nft: str = "nft"
     within: float = 10.0
+    settings: Path = Path("/proc/sys/net")
 
     async def ensure(self) -> None:
         """Have the kernel route the range and see bridged packets. The bridge has to be there already."""
-        if not (NETWORK / "bridge").exists():
+        if not (self.settings / "bridge").exists():
             await run("modprobe", "br_netfilter", may_exit=(0, 1))
-        _set("ipv4/ip_forward", "instances could not be reached by service addresses")
-        _set(
-            "bridge/bridge-nf-call-iptables", "instances on one bridge could not reach each other by service addresses"
-        )
-        if (
-            NETWORK / "ipv4/tcp_migrate_req"
-        ).exists():  # since Linux 5.14: without it a reload of the gateway may lose a request
-            _set("ipv4/tcp_migrate_req", "a reload of the gateway may lose a request")
+        self._set("ipv4/ip_forward", "instances cannot be reached by service addresses")
+        self._set("bridge/bridge-nf-call-iptables", "instances on one bridge cannot reach each other by them")
+        if (self.settings / "ipv4/tcp_migrate_req").exists():  # since Linux 5.14
+            self._set("ipv4/tcp_migrate_req", "a reload of the gateway may lose a request")
         route = (self.services, "dev", self.interface, "src", self.address)
         await run("ip", "route", "replace", *route)
         if not json.loads(await run("ip", "-j", "route", "show", *route)):
             raise FirewallProblem(f"cannot route {' '.join(route)}: `ip route replace` had no effect")
 
     async def apply(self, maps: Maps) -> None:
-        """Replace all there is by `maps` at one instant. Open connections stay where they are.
+        """Lead virtual addresses so, and no others, from one instant on. Open connections stay where they are.
 
         What counts is what the kernel holds afterwards: neither an exit code nor a time limit proves anything.
         """
-        failure: CommandError | None = None
-        try:
-            await run(self.nft, "-f", "-", input=render(maps, self.services), within=self.within)
-        except (CommandFailed, CommandTimedOut) as error:
-            failure = error
-        if differs := await self.differs(maps):
-            raise failure or FirewallProblem(f"`nft` exited with 0, but {differs}")
+        if await self._load(replaced(maps), maps) and (failure := await self._load(whole(maps, self.services), maps)):
+            raise failure
 
     async def check(self, maps: Maps) -> None:
         """Have `nft` validate what `apply` would give it."""
-        await run(self.nft, "-c", "-f", "-", input=render(maps, self.services), within=self.within)
+        await run(self.nft, "-c", "-f", "-", input=whole(maps, self.services), within=self.within)
 
     async def differs(self, maps: Maps) -> str:
         """Ask the kernel whether it holds exactly these maps: empty if so, else what differs."""
         found, held = await self._listed()
-        if found != rules(slots_for(maps)):
-            return f"the table {TABLE} has the rules {sorted(found)}, not {sorted(rules(slots_for(maps)))}"
+        if found != comments(self.services):
+            return f"the table {TABLE} has the rules {found}, not {comments(self.services)}"
         for name, wanted in elements(maps).items():
             has = held.get(name, {})
             if apart := [key for key in has.keys() | wanted.keys() if has.get(key) != wanted.get(key)]:
@@ -78,25 +68,34 @@ class Firewall:
         """What the kernel holds; empty maps where there is no table."""
         return maps_of((await self._listed())[1])
 
-    async def _listed(self) -> tuple[set[str], Elements]:
+    async def _load(self, text: str, maps: Maps) -> CommandError | None:
+        """Why the kernel does not hold these maps after `nft` was given the text; None if it does."""
+        failure: CommandError = FirewallProblem("`nft` exited with 0")
+        try:
+            await run(self.nft, "-f", "-", input=text, within=self.within)
+        except (CommandFailed, CommandTimedOut) as error:
+            failure = error
+        differs = await self.differs(maps)
+        return FirewallProblem(f"{failure}, but {differs}") if differs else None
+
+    async def _listed(self) -> tuple[list[str], Elements]:
         try:
             return parse(json.loads(await run(self.nft, "-j", "list", "table", "ip", TABLE, within=self.within)))
         except CommandFailed:
             tables = json.loads(await run(self.nft, "-j", "list", "tables", "ip", within=self.within))
             if any(line.get("table", {}).get("name") == TABLE for line in tables["nftables"]):
                 raise
-            return set(), {}
+            return [], {}
 
-
-def _set(name: str, otherwise: str) -> None:
-    """Switch a setting of the kernel's network on, and read it back; nothing is written where it is on already."""
-    path = NETWORK / name
-    try:
-        if path.read_text().strip() != "1":
-            path.write_text("1")
-        if path.read_text().strip() == "1":
-            return
-        why = "the kernel did not take it"
-    except OSError as error:
-        why = f"{error.strerror}"
-    raise FirewallProblem(f"cannot set net.{name.replace('/', '.')} to 1: {why}; without it {otherwise}")
+    def _set(self, name: str, otherwise: str) -> None:
+        """Switch a setting of the kernel's network on, and read it back; nothing is written where it is on already."""
+        path = self.settings / name
+        try:
+            if path.read_text().strip() != "1":
+                path.write_text("1")
+            if path.read_text().strip() == "1":
+                return
+            why = "the kernel did not take it"
+        except OSError as error:
+            why = f"{error.strerror}"
+        raise FirewallProblem(f"cannot set net.{name.replace('/', '.')} to 1: {why}; without it {otherwise}")

@@ -53,7 +53,7 @@ class Gateway:
     async def ensure(self) -> None:
         """Have it run, with the configuration that it had last."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        process = self._process
+        process = self.process
         if not process.running():
             self._socket.unlink(missing_ok=True)
             first = self.folder / "first.json"
@@ -114,7 +114,7 @@ class Gateway:
         return self.folder / "admin.sock"
 
     @property
-    def _process(self) -> Process:
+    def process(self) -> Process:
         words = (_program(), "run", "--resume", "--config", str(self.folder / "first.json"))
         homes = {"XDG_DATA_HOME": str(self.folder / "data"), "XDG_CONFIG_HOME": str(self.folder / "config")}
         return Process("caddy", words, self.folder, homes)

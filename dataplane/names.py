@@ -129,13 +129,17 @@ async def resolve(name: str, server: str, within: float) -> str | None:
     """
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-        sock.connect((server, 53))
-        await loop.sock_sendall(sock, _question(name))
         try:
+            sock.connect((server, 53))
+            await loop.sock_sendall(sock, _question(name))
             async with asyncio.timeout(within):
                 return _address(name, await loop.sock_recv(sock, 4096))
         except TimeoutError:
             raise NamesProblem(f"the name server {server} did not answer within {within:g} seconds") from None
+        except ConnectionRefusedError:
+            raise
+        except OSError as error:
+            raise NamesProblem(f"the name server {server} cannot be reached: {error.strerror}") from None
 
 
 def _question(name: str) -> bytes:
