@@ -53,7 +53,13 @@ def manifest(result: dict[str, Any], _: Style) -> str:
 
 
 def _row(row: DeployRow, style: Style) -> list[str]:
-    images = "  ".join(harmless(f"{name}={image}") for name, image in sorted(row.images.items()))
+    images = "  ".join(harmless(f"{name}={_short(image)}") for name, image in sorted(row.images.items()))
     data = style.dim("in use") if row.current else ", ".join(sorted(row.snapshots))
     mark = style.green("▸") if row.current else ""
     return [mark, str(row.number), ago(row.at, now()), harmless(row.who), row.operation, data, images]
+
+
+def _short(image: str) -> str:
+    """The image with as much of its digest as tells a tag that moved."""
+    name, _, digest = image.partition("@sha256:")
+    return f"{name}@{digest[:8]}" if digest else image
