@@ -74,6 +74,7 @@ class Machine:
         ip("netns", "add", name)
         self._stack.callback(ip, "netns", "del", name)
         ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        self._stack.callback(ip, "link", "del", name)  # with its namespace it would go some time later
         ip("link", "set", name, "master", "ploy0", "up")
         ip("link", "set", name, "type", "bridge_slave", "hairpin", "on")
         ip("-n", name, "link", "set", "lo", "up")
