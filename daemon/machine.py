@@ -7,8 +7,7 @@ from pathlib import Path
 
 from daemon.journal import rfc3339
 from daemon.mirror import Mirror
-from daemon.node import Node
-from daemon.projection import ZONE
+from daemon.node import ZONE, Node
 from daemon.records import Cluster, Machine
 from daemon.serving import ServingPlane
 from daemon.store import Store

@@ -14,6 +14,9 @@ from daemon.records import DeployPoint, Head, Namespace, Reservation, Service, T
 from dataplane.dataset import Dataset, Layout, Space
 from runtime.instance import Check, Condition, Ended, Specification
 
+ZONE = "ployz.internal"
+"""Inside instances services are named `<service>.<namespace>.<ZONE>`, and shorter by their search domains."""
+
 
 class Datasets(Protocol):
     """ZFS. Names are full dataset names; a generation is `<root>/<namespace>/<volume>/<operation>`.

@@ -5,12 +5,11 @@ Everything is made whole, never changed in part: applying it twice, or after hav
 
 from collections.abc import Collection, Mapping, Sequence
 
-from daemon.node import View
+from daemon.node import ZONE, View
 from daemon.records import Head, Namespace, Service
 from dataplane.gateway import Route
 from dataplane.maps import Maps, Place
 
-ZONE = "ployz.internal"
 GATEWAY_PORTS = ("web", "http")
 """A route leads to the port of the first of these names that its service has, else to its only one."""
 

@@ -126,9 +126,9 @@ def _host(specification: Specification, network: str, dns: str | None) -> HostCo
         version="1.41",
         network_mode=network,
         dns=[dns] if dns else None,
-        dns_search=[specification.search] if specification.search else None,
-        # Without ndots:1 musl does not resolve a single label such as `db`.
-        dns_opt=["ndots:1"] if specification.search else None,
+        dns_search=list(specification.search) or None,
+        # `db` and `db.shop` are looked up in the search domains first, by glibc and by musl.
+        dns_opt=["ndots:2"] if specification.search else None,
         shm_size=specification.shm,
         # As a mount, not as a bind: a bind makes an empty directory of a source that is missing.
         mounts=[Mount(mount.target, mount.source, type="bind") for mount in specification.mounts],

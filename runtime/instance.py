@@ -32,7 +32,7 @@ class Specification:
     user: str | None = None
     workdir: str | None = None
     mounts: tuple[Mount, ...] = ()
-    search: str | None = None
+    search: tuple[str, ...] = ()
     shm: int | None = None
     stop_grace: float = 10.0
     survives: bool = True

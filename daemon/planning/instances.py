@@ -6,6 +6,7 @@ from graphlib import TopologicalSorter
 
 from daemon import manifest, records
 from daemon.change import Candidate, Hook, Level
+from daemon.node import ZONE
 from daemon.planning import identity
 from daemon.records import Head, Running
 from daemon.wire import Action
@@ -86,7 +87,7 @@ def _specification(
         env=settings.env,
         user=settings.user,
         workdir=settings.workdir,
-        search=f"{namespace}.ployz.internal",
+        search=(f"{namespace}.{ZONE}", ZONE),
         shm=settings.shm,
         stop_grace=settings.stop_grace,
         survives=settings.restart == "on-failure" and command is None,

@@ -46,14 +46,14 @@ def test_what_a_container_is_given(real: RealEngine, tmp_path: Path) -> None:
             user="999:999",
             workdir="/tmp",
             mounts=(Mount(str(tmp_path), "/data"),),
-            search="shop.ployz.internal",
+            search=("shop.ployz.internal", "ployz.internal"),
             shm=8 * 1024 * 1024,
             stop_grace=2.5,
         )
         assert await says(real, id, "sh", "-c", "echo $COLOUR; id -u; pwd; cat /data/row") == "blue\n999\n/tmp\n1"
         names = (await says(real, id, "cat", "/etc/resolv.conf")).splitlines()
-        assert "search shop.ployz.internal" in names
-        assert any(line.startswith("options") and "ndots:1" in line for line in names)
+        assert "search shop.ployz.internal ployz.internal" in names
+        assert any(line.startswith("options") and "ndots:2" in line for line in names)
         assert f"{tmp_path}" not in await says(real, id, "env")
 
     asyncio.run(scenario())
@@ -61,7 +61,7 @@ def test_what_a_container_is_given(real: RealEngine, tmp_path: Path) -> None:
 
 def test_what_the_engine_is_told(real: RealEngine) -> None:
     async def scenario() -> None:
-        told = real.raw.inspect_container(await started(real, stop_grace=2.5, shm=8 * 1024 * 1024, search="x.y"))
+        told = real.raw.inspect_container(await started(real, stop_grace=2.5, shm=8 * 1024 * 1024, search=("x.y",)))
         assert told["Config"]["StopTimeout"] == 3
         host = told["HostConfig"]
         assert (host["ShmSize"], host["Dns"], host["DnsSearch"]) == (8 * 1024 * 1024, [BRIDGE.gateway], ["x.y"])
