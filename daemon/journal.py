@@ -5,6 +5,7 @@ durable before anything that follows from it is done; last, once it is over, the
 """
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -44,6 +45,8 @@ class Answer(Struct, frozen=True):
 
 ANSWER = b'{"answer":'
 """How the encoding of an Answer begins, and no event's."""
+
+log = logging.getLogger("ployzd")
 
 Listener = Callable[[Event], None]
 
@@ -141,7 +144,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(files: Iterable[Path]) -> Iterator[Story]:
-    return (story for file in files if (story := Story.read(file)))
+    """One that cannot be understood is left as it is: it must not keep the others from being resolved."""
+    for file in files:
+        try:
+            story = Story.read(file)
+        except msgspec.DecodeError as error:
+            log.error("cannot understand the journal %s, so its operation is not resolved: %s", file, error)
+            continue
+        if story:
+            yield story
 
 
 def _is_answered(file: Path) -> bool:

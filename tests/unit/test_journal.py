@@ -82,3 +82,10 @@ def test_on_a_full_disk_the_story_stays_whole(tmp_path: Path) -> None:
     again = Story.read(story.file)
     assert again
     assert [event.kind for event in again.events] == ["failed"]
+
+
+def test_a_journal_that_cannot_be_understood_does_not_hide_the_others(tmp_path: Path) -> None:
+    whole(tmp_path)
+    (tmp_path / "op-0.jsonl").write_bytes(b"no heading\n")
+    assert [story.operation for story in stories(tmp_path)] == ["op-1"]
+    assert (tmp_path / "op-0.jsonl").read_bytes() == b"no heading\n"
