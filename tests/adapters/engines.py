@@ -81,6 +81,7 @@ def real_engine(*more: str, ended_by: Sequence[int] = ()) -> Iterator[RealEngine
         for each in (pid, *ended_by):
             _end(each)
         asyncio.run(_unmount(folder))
+        asyncio.run(_leave_the_network())
         shutil.rmtree(folder)
 
 
@@ -89,6 +90,13 @@ async def _started(place: EnginePlace, more: Sequence[str]) -> int:
     pid = await detach(*engine_command(place), *more, log=place.folder / "log")
     await engine_answers(place.socket)
     return pid
+
+
+async def _leave_the_network() -> None:
+    """An engine leaves its bridges and rules behind, and other tests make theirs in the same network namespace."""
+    for bridge in (BRIDGE.interface, "docker0"):
+        await run("ip", "link", "del", bridge, may_exit=(0, 1))  # 1: it never got as far as making it
+    await run("nft", "flush", "ruleset")
 
 
 async def _unmount(folder: Path) -> None:
