@@ -130,8 +130,10 @@ def _sent(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
     """What the kernel sends where, beside the addresses of the heads' instances."""
     listed = json.loads(cluster.inside("nft", "-j", "list", "table", "ip", "ployz"))["nftables"]
     maps = {item["map"]["name"]: item["map"].get("elem", []) for item in listed if "map" in item}
-    yield from (f"a view sends {element}" for element in maps["members"])
-    sent = {(str(key["concat"][0]), str(value["concat"][0])) for key, value in maps["everybody"]}
+    views = [element for name in ("member_one", "member_many") for element in maps[name]]
+    yield from (f"a view sends {element}" for element in views)
+    everybody = [element for name in ("one", "many") for element in maps[name]]
+    sent = {(str(key["concat"][0]), str(value["concat"][0])) for key, value in everybody}
     services = [service for head in heads for service in head["services"].values() if service["address"]]
     wanted = {(service["address"], one["ip"]) for service in services for one in service["instances"]}
     yield from (f"{address} is sent to {ip}" for address, ip in sorted(sent - wanted))
