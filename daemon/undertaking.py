@@ -86,13 +86,15 @@ class Undertaking:
         """Claim, plan, write both down, and go. Raises Refused before anything is changed, TakenBack or Stuck after."""
         wanted = self.primitive.claims(request)
         claim = Claim(self.id, self.means.machine, "change", self.request["type"], self.who, self.at)
+        ours: list[str] = []
         try:
             await self._require_new()
+            ours = list(wanted)  # until here a claim of this id would be another operation's
             tokens = await contention.take(wanted, claim, how.wait)
             await require_expected(self.means.store, list(wanted), how)
             plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at, tokens))
         except (Exception, asyncio.CancelledError) as failure:
-            await self._let_go(list(wanted))
+            await self._let_go(ours)
             if not problems.known(failure):
                 raise
             raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}") from failure

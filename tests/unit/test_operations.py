@@ -280,6 +280,20 @@ def test_an_id_whose_journal_is_lost_is_not_used_again() -> None:
     scenario(test)
 
 
+def test_an_id_that_is_used_again_leaves_the_claim_of_the_first() -> None:
+    async def test(world: World, operations: Operations) -> None:
+        world.zfs.busy.add(GENERATION)
+        with pytest.raises(Stuck):
+            await asked(operations, shop(db=666))
+        (world.disk / f"operations/{ID}.jsonl").unlink()
+        with pytest.raises(Refused):
+            await asked(operations, shop(db=666))
+        record = await operations.means.store.namespace("shop")
+        assert [claim.operation for claim in record.claims] == [ID]
+
+    scenario(test)
+
+
 def test_a_preview_touches_nothing() -> None:
     async def test(world: World, operations: Operations) -> None:
         before, journals = seen(world), list(world.disk.rglob("*"))
