@@ -64,7 +64,7 @@ def memory(cluster: Cluster, when: str = "after all of the above") -> list[Figur
 
 def store(cluster: Cluster) -> int:
     """The pid of the machine's nats-server."""
-    return cluster._process_with("nats-server", str(cluster.machine))
+    return cluster.process("nats-server", str(cluster.machine))
 
 
 def _last_record(cluster: Cluster) -> int:
