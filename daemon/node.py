@@ -124,11 +124,14 @@ class Records(Protocol):
     async def namespaces(self) -> dict[str, Namespace]:
         """All of them."""
 
-    async def commit(self, head: Head, token: Token) -> None:
-        """Write the head over the revision in `token`, keeping the claims. Raises CommitLost if it moved on."""
+    async def commit(self, namespace: str, head: Head | None, by: str, token: Token) -> None:
+        """Make `head` the namespace's, as operation `by`, over the revision in `token`; None leaves a tombstone.
+
+        The claims stay. Raises CommitLost if the record moved on.
+        """
 
     async def settle(self, namespace: str, by: str) -> bool:
-        """Decide for good whether `by` committed its head. If not, win the record, so that it never can."""
+        """Decide for good whether `by` committed. If not, win the record, so that it never can."""
 
     async def reserve(self, kind: str, what: str, by: str, namespace: str) -> None:
         """Take a name for a namespace. Taken by itself is fine; raises Refused `name.taken` if another has it."""

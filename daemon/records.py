@@ -79,16 +79,21 @@ class Head(Struct, frozen=True):
     manifest: str
     services: dict[str, Service]
     volumes: dict[str, Volume]
-    last_deploy: int = 0
     restored: int | None = None
 
 
 class Namespace(Struct, frozen=True):
-    """The value of `namespaces.<ns>`. Without a head it is a tombstone: there is no such namespace now."""
+    """The value of `namespaces.<ns>`. Without a head it is a tombstone: there is no such namespace now.
+
+    `by` is the operation that committed last, whether or not it made a deploy point; `last_deploy` the number of the
+    last point ever made, so that no number is given twice.
+    """
 
     head: Head | None = None
     claims: tuple[Claim, ...] = ()
     settled: str | None = None
+    by: str = ""
+    last_deploy: int = 0
 
 
 class Held(Struct, frozen=True):

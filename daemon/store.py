@@ -83,25 +83,25 @@ class Store:
 
         await _answered(change(self._kv, key("namespaces", namespace), Namespace, freed))
 
-    async def commit(self, head: Head, token: Token) -> None:
-        """Write the head over the revision in `token`, keeping the claims; one that is written already is fine.
+    async def commit(self, namespace: str, head: Head | None, by: str, token: Token) -> None:
+        """Make `head` the namespace's over the revision in `token`; what `by` wrote already is fine.
 
         Raises CommitLost if the record moved on, and StoreDown if nobody knows: it must be settled then.
         """
-        where = key("namespaces", head.namespace)
+        where = key("namespaces", namespace)
         now, revision = await read(self._kv, where, Namespace)
-        if _is_by(now, head.operation):
+        if _is_by(now, by):
             return
         if await self._incarnation() != token.incarnation:
-            raise CommitLost(head.namespace)
+            raise CommitLost(namespace)
         if revision < token.revision:
             raise StoreDown("the store answered with what the record was before the claim")
         try:
-            await write(self._kv, where, Namespace(head, now.claims if now else ()), token.revision)
+            await write(self._kv, where, _committed(now or Namespace(), head, by), token.revision)
         except Moved:
             now, _ = await read(self._kv, where, Namespace)
-            if not _is_by(now, head.operation):
-                raise CommitLost(head.namespace) from None
+            if not _is_by(now, by):
+                raise CommitLost(namespace) from None
 
     async def settle(self, namespace: str, by: str) -> bool:
         """Whether `by` committed. If not, the record is written again as it is, so that its commit can only fail."""
@@ -189,8 +189,13 @@ class Store:
         await _answered(change(self._kv, key("operations", id), Operation, ended))
 
 
+def _committed(now: Namespace, head: Head | None, by: str) -> Namespace:
+    last = max(now.last_deploy, head.deploy if head else 0)
+    return structs.replace(now, head=head, by=by, last_deploy=last, settled=None)
+
+
 def _is_by(namespace: Namespace | None, operation: str) -> bool:
-    return namespace is not None and namespace.head is not None and namespace.head.operation == operation
+    return namespace is not None and namespace.by == operation
 
 
 async def _answered(asking: Awaitable[T]) -> T:

@@ -23,7 +23,7 @@ def steps(change: Change, node: Node) -> list[Part]:
         serving.check(change, node),
         Commit(
             f"commit deploy {change.after.deploy} of {change.after.namespace}",
-            do=lambda: node.records.commit(change.after, change.token),
+            do=lambda: node.records.commit(change.after.namespace, change.after, change.operation, change.token),
             settle=lambda: node.records.settle(change.after.namespace, change.operation),
         ),
         serving.flip(change, node),

@@ -13,7 +13,7 @@ from daemon.planning import identity
 from daemon.planning.instances import Next, levels
 from daemon.planning.names import free, released, require_own_hostnames, reserved
 from daemon.primitive import By
-from daemon.records import Head, Running, Token, Volume
+from daemon.records import Head, Namespace, Running, Token, Volume
 from daemon.wire import Action
 from dataplane.dataset import Layout
 
@@ -51,13 +51,14 @@ class Seen:
     taken: Mapping[str, Mapping[str, str]]
 
 
-def plan_change(before: Head | None, wanted: Wanted, seen: Seen, by: By) -> Change:
+def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change:
     """The plan that makes the namespace what is wanted. Raises Refused where it can't be."""
+    before = record.head
     require_own_hostnames(wanted.manifest, seen.taken["hostname"])
     addresses = free(seen.subnet, seen.taken["address"], by.operation)
     nexts = _nexts(before, wanted, seen, addresses, by)
     one_shots = {each.name: next(addresses) for each in nexts if each.runs_hook and not each.specification.volumes}
-    after = _head(before, wanted, nexts, seen, by)
+    after = _head(record, wanted, nexts, seen, by)
     if before and parse(before.manifest) == wanted.manifest and _same(before, after):
         after = before
     generations = tuple(_generations(before, after, wanted, seen.root, by)) if after is not before else ()
@@ -139,19 +140,17 @@ def _images(nexts: list[Next]) -> tuple[Image, ...]:
 # ----------------------------------------------------------------------------------------------------- head
 
 
-def _head(before: Head | None, wanted: Wanted, nexts: list[Next], seen: Seen, by: By) -> Head:
-    number = (before.last_deploy if before else 0) + 1
+def _head(record: Namespace, wanted: Wanted, nexts: list[Next], seen: Seen, by: By) -> Head:
     virtual = free(seen.services, seen.taken["service"], by.operation)
     return Head(
         namespace=wanted.manifest.namespace,
-        deploy=number,
+        deploy=record.last_deploy + 1,
         operation=by.operation,
         at=by.at,
         who=by.who,
         manifest=wanted.text,
         services={each.name: _service(each, virtual) for each in nexts},
-        volumes=_volumes(before, wanted, nexts, seen.machine, by),
-        last_deploy=number,
+        volumes=_volumes(record.head, wanted, nexts, seen.machine, by),
         restored=wanted.restored,
     )
 
@@ -185,7 +184,7 @@ def _volumes(before: Head | None, wanted: Wanted, nexts: list[Next], machine: st
 
 def _same(before: Head, after: Head) -> bool:
     """Whether they differ in nothing but in who asked, when, and in which words."""
-    asked = {"deploy": 0, "last_deploy": 0, "operation": "", "at": "", "who": "", "restored": None, "manifest": ""}
+    asked = {"deploy": 0, "operation": "", "at": "", "who": "", "restored": None, "manifest": ""}
     return msgspec.structs.replace(before, **asked) == msgspec.structs.replace(after, **asked)
 
 

@@ -24,7 +24,7 @@ async def plan(ask: Deploy, node: Node, by: By) -> Change:
     record = await node.records.namespace(manifest.namespace)
     await require_room(node, f"cannot deploy {manifest.namespace}")
     digests = await _digests(manifest, node)
-    return plan_change(record.head, Wanted(manifest, ask.manifest, digests, manifest.volumes), await see(node), by)
+    return plan_change(record, Wanted(manifest, ask.manifest, digests, manifest.volumes), await see(node), by)
 
 
 async def _digests(manifest: Manifest, node: Node) -> dict[str, str]:

@@ -35,7 +35,7 @@ async def plan(ask: Rollback, node: Node, by: By) -> Change:
         hooks=False,
         restored=point.head.deploy,
     )
-    return plan_change(head, wanted, await see(node), by)
+    return plan_change(record, wanted, await see(node), by)
 
 
 def _deployed(head: Head | None, ask: Rollback) -> Head:

@@ -108,15 +108,15 @@ MUTATIONS = (
     Mutation(
         "commit over whatever revision there is, not the token's",
         "daemon/store.py",
-        "Namespace(head, now.claims if now else ()), token.revision)",
-        "Namespace(head, now.claims if now else ()), revision)",
+        "_committed(now or Namespace(), head, by), token.revision)",
+        "_committed(now or Namespace(), head, by), revision)",
         ("one_that_was_fenced_never_commits",),
     ),
     Mutation(
         "the commit drops the claims",
         "daemon/store.py",
-        "Namespace(head, now.claims if now else ()), token.revision)",
-        "Namespace(head, ()), token.revision)",
+        "structs.replace(now, head=head, by=by,",
+        "structs.replace(now, claims=(), head=head, by=by,",
         ("cut:replace a writer",),
     ),
     Mutation(

@@ -7,7 +7,7 @@ from daemon.change import Change, Name
 from daemon.manifest import Hooks, Manifest, Service, Volume, show
 from daemon.planning import Seen, Wanted, plan_change
 from daemon.primitive import By
-from daemon.records import Head
+from daemon.records import Head, Namespace
 from daemon.wire import Refused
 
 DB = Service(image="db:1", volumes={"data": "/data"}, ports={"pg": 5432}, update="recreate")
@@ -30,7 +30,8 @@ def change(
     seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), none | (taken or {}))
     digests = {name: f"sha256:{service.image}" for name, service in manifest.services.items()}
     wanted = Wanted(manifest, show(manifest), digests, manifest.volumes, data or {}, hooks=data is None)
-    return plan_change(before, wanted, seen, By(by, "me", "now"))
+    record = Namespace(before, last_deploy=before.deploy if before else 0)
+    return plan_change(record, wanted, seen, By(by, "me", "now"))
 
 
 def deployed(manifest: Manifest = SHOP) -> Head:
@@ -77,7 +78,8 @@ def test_a_moved_tag_is_a_change() -> None:
     wanted = Wanted(SHOP, show(SHOP), {"db": "sha256:db:1", "web": "sha256:other"}, SHOP.volumes)
     up = frozenset(i.id for s in head.services.values() for i in s.instances)
     seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", up, {"address": {}, "service": {}, "hostname": {}})
-    assert plan_change(head, wanted, seen, By("op-2", "me", "now")).actions == {"db": "unchanged", "web": "replace"}
+    plan = plan_change(Namespace(head, last_deploy=1), wanted, seen, By("op-2", "me", "now"))
+    assert plan.actions == {"db": "unchanged", "web": "replace"}
 
 
 def test_a_writer_stops_before_its_snapshot_and_starts_on_the_clone() -> None:

@@ -57,8 +57,8 @@ def test_claiming_again_gives_a_newer_token_and_one_claim() -> None:
         assert second > first
         assert (await store.namespace("shop")).claims == (claim("op-1"),)
         with pytest.raises(CommitLost):
-            await store.commit(head("op-1"), first)
-        await store.commit(head("op-1"), second)
+            await store.commit("shop", head("op-1"), "op-1", first)
+        await store.commit("shop", head("op-1"), "op-1", second)
 
     play(story)
 
@@ -113,10 +113,10 @@ def test_nothing_is_claimed_where_no_cluster_was_founded() -> None:
 def test_a_commit_keeps_the_claims_and_may_be_repeated() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         token = await token_of(store, claim("op-1"))
-        await store.commit(head("op-1"), token)
-        assert await store.namespace("shop") == Namespace(head("op-1"), (claim("op-1"),))
+        await store.commit("shop", head("op-1"), "op-1", token)
+        assert await store.namespace("shop") == Namespace(head("op-1"), (claim("op-1"),), by="op-1", last_deploy=1)
         before = kv.revision
-        await store.commit(head("op-1"), token)
+        await store.commit("shop", head("op-1"), "op-1", token)
         assert kv.revision == before
 
     play(story)
@@ -127,7 +127,7 @@ def test_a_commit_is_lost_once_the_record_moved_on() -> None:
         token = await token_of(store, claim("op-1"))
         await store.free("shop", "op-1")
         with pytest.raises(CommitLost):
-            await store.commit(head("op-1"), token)
+            await store.commit("shop", head("op-1"), "op-1", token)
         assert (await store.namespace("shop")).head is None
 
     play(story)
@@ -141,7 +141,7 @@ def test_a_commit_is_lost_when_the_record_moves_between_its_read_and_its_write()
             await store.free("shop", "op-1")
         late.before_next = late.deliver
         with pytest.raises(CommitLost):
-            await store.commit(head("op-1"), token)
+            await store.commit("shop", head("op-1"), "op-1", token)
         assert await store.namespace("shop") == Namespace()
 
     play(story)
@@ -151,7 +151,7 @@ def test_a_commit_of_another_incarnation_is_lost() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         token = await token_of(store, claim("op-1"))
         with pytest.raises(CommitLost):
-            await store.commit(head("op-1"), structs.replace(token, incarnation=2))
+            await store.commit("shop", head("op-1"), "op-1", structs.replace(token, incarnation=2))
         assert (await store.namespace("shop")).head is None
 
     play(story)
@@ -162,9 +162,9 @@ def test_a_commit_without_an_answer_is_not_refused() -> None:
         token = await token_of(store, claim("op-1"))
         late.count = 1
         with pytest.raises(StoreDown):
-            await store.commit(head("op-1"), token)
+            await store.commit("shop", head("op-1"), "op-1", token)
         kv.kill()
-        for asking in (store.commit(head("op-1"), token), store.settle("shop", "op-1")):
+        for asking in (store.commit("shop", head("op-1"), "op-1", token), store.settle("shop", "op-1")):
             with pytest.raises(StoreDown):
                 await asking
 
@@ -177,12 +177,12 @@ def test_what_settle_says_holds_for_ever_whenever_a_late_commit_arrives(arrives:
         before = None
         if existed:
             before = head("op-0")
-            await store.commit(before, await token_of(store, claim("op-0")))
+            await store.commit("shop", before, "op-0", await token_of(store, claim("op-0")))
             await store.free("shop", "op-0")
         token = await token_of(store, claim("op-1"))
         late.count = 1
         with pytest.raises(StoreDown):
-            await store.commit(head("op-1", deploy=2), token)
+            await store.commit("shop", head("op-1", deploy=2), "op-1", token)
         if arrives == "before":
             late.deliver()
         if arrives == "between":
@@ -199,7 +199,7 @@ def test_what_settle_says_holds_for_ever_whenever_a_late_commit_arrives(arrives:
         assert kv.revision == written
         if not said:
             with pytest.raises(CommitLost):
-                await store.commit(head("op-1", deploy=2), token)
+                await store.commit("shop", head("op-1", deploy=2), "op-1", token)
 
     play(story)
 
@@ -209,7 +209,7 @@ def test_settle_without_an_answer_can_be_asked_again_until_it_has_won() -> None:
         token = await token_of(store, claim("op-1"))
         late.count = 2
         with pytest.raises(StoreDown):
-            await store.commit(head("op-1"), token)
+            await store.commit("shop", head("op-1"), "op-1", token)
         with pytest.raises(StoreDown):
             await store.settle("shop", "op-1")
         late.held.reverse()
@@ -239,7 +239,7 @@ def test_an_operation_that_claims_again_after_it_was_settled_is_settled_anew() -
         again = await token_of(store, claim("op-1"))
         late.count = 1
         with pytest.raises(StoreDown):
-            await store.commit(head("op-1"), again)
+            await store.commit("shop", head("op-1"), "op-1", again)
         assert await store.settle("shop", "op-1") is False
         late.deliver()
         assert (await store.namespace("shop")).head is None

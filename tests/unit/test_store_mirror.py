@@ -24,7 +24,7 @@ async def filled(kv: FakeKv) -> Store:
     store = await founded(kv)
     token = await store.claim("shop", Claim("op-1", "m1", "change", "deploy", "ann", "then"))
     assert isinstance(token, Token)
-    await store.commit(HEAD, token)
+    await store.commit("shop", HEAD, "op-1", token)
     await store.free("shop", "op-1")
     await store.keep_point(POINT)
     await store.begin(operation("op-1"))
@@ -54,7 +54,7 @@ def holds_everything(mirror: Mirror) -> bool:
     return (
         mirror.cluster() == CLUSTER
         and mirror.machines() == {"m1": MACHINE}
-        and mirror.namespaces() == {"shop": Namespace(HEAD)}
+        and mirror.namespaces() == {"shop": Namespace(HEAD, by="op-1", last_deploy=HEAD.deploy)}
         and mirror.points("shop") == [POINT]
         and mirror.points("sho") == []
         and mirror.operations() == [operation("op-1")]
@@ -106,7 +106,7 @@ def test_it_is_stale_from_when_it_lost_sight_until_it_has_caught_up(tmp_path: Pa
             await until(lambda: mirror.stale_since)
             since = mirror.stale_since
             kv.kill()
-            assert mirror.namespaces() == {"shop": Namespace(HEAD)}
+            assert mirror.namespaces() == {"shop": Namespace(HEAD, by="op-1", last_deploy=HEAD.deploy)}
             await asyncio.sleep(0)
             assert mirror.stale_since == since
             kv.start()

@@ -126,7 +126,7 @@ def test_founding_again_changes_nothing() -> None:
 def test_namespaces_are_told_by_name() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         for name in ("shop", "blog"):
-            await store.commit(head("op-1", name), await token_of(store, claim("op-1"), name))
+            await store.commit(name, head("op-1", name), "op-1", await token_of(store, claim("op-1"), name))
         assert {name: one.head for name, one in (await store.namespaces()).items()} == {
             name: head("op-1", name) for name in ("shop", "blog")
         }
@@ -185,8 +185,8 @@ def test_a_head_that_does_not_fit_is_refused_and_not_written() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         token = await token_of(store, claim("op-1"))
         with pytest.raises(Refused) as refused:
-            await store.commit(structs.replace(head("op-1"), manifest="x" * (9 << 20)), token)
+            await store.commit("shop", structs.replace(head("op-1"), manifest="x" * (9 << 20)), "op-1", token)
         assert refused.value.code == "record.too_large"
-        await store.commit(head("op-1"), token)
+        await store.commit("shop", head("op-1"), "op-1", token)
 
     play(story)
