@@ -137,7 +137,7 @@ class Records(Protocol):
         """Free a name that the namespace (and, where given, the operation `by`) holds; another's is not touched."""
 
     async def reservations(self, kind: str) -> dict[str, Reservation]:
-        """What is taken of a kind: `hostname`, `address` (instances') or `service` (virtual addresses)."""
+        """What is taken of a kind: `hostname`, `address` (instances'), `service` (virtual addresses), `port`."""
 
     async def point(self, namespace: str, number: int) -> DeployPoint | None:
         """A replaced deploy point."""
@@ -183,6 +183,9 @@ class Serving(Protocol):
 
     async def check(self, head: Head) -> None:
         """Have everything that would be applied if this head were committed validated. Raises ServingProblem."""
+
+    async def listening(self) -> set[int]:
+        """The ports of this host at which its own processes can be reached from elsewhere."""
 
     async def agrees(self, head: Head) -> str:
         """Ask the world whether it serves this head: empty if so, else what differs."""

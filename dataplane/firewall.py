@@ -1,10 +1,11 @@
-"""Virtual addresses: one nftables table that leads them to instances, always replaced whole, in one transaction."""
+"""Virtual addresses and published ports: one nftables table leads them to instances, replaced in one transaction."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataplane.maps import TABLE, Elements, Maps, comments, elements, maps_of, parse, replaced, whole
+from dataplane.sockets import listening
 from runtime.command import CommandError, CommandFailed, CommandTimedOut, run
 
 
@@ -63,6 +64,10 @@ class Firewall:
                 key = min(apart, key=str)
                 return f"{name} leads {key} to {has.get(key)}, not to {wanted.get(key)}"
         return ""
+
+    async def listening(self) -> set[int]:
+        """The ports at which the host's own processes can be reached: to publish one of them would cut it off."""
+        return listening()
 
     async def read(self) -> Maps:
         """What the kernel holds; empty maps where there is no table."""

@@ -206,8 +206,8 @@ MUTATIONS = (
     Mutation(
         "send everybody to the candidates before the commit",
         "daemon/projection.py",
-        "return Maps(committed, members)",
-        "return Maps(committed | {at: targets for (_, at), targets in members.items() if targets}, members)",
+        "return Maps(committed, members, published)",
+        "return Maps(committed | {at: targets for (_, at), targets in members.items() if targets}, members, published)",
         ("no_row_that_a_client_was_promised_is_lost",),
     ),
     Mutation(
