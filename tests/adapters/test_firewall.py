@@ -90,10 +90,33 @@ def test_a_flip_under_load_loses_nothing(here: Machine, tmp_path: Path) -> None:
     assert len(answers) > 200
 
 
+def test_a_published_port_leads_from_the_hosts_addresses_and_no_others(here: Machine) -> None:
+    one, two = here.add(2), here.add(3)
+    apply(Maps(published={5000: ((one, PORT),), 5001: ((one, PORT), (two, PORT))}))
+    for source in (None, 2, 3):
+        assert list(map(who, here.ask(source, (GATEWAY, 5000)))) == [one], source
+    assert set(map(who, here.ask(3, *[(GATEWAY, 5001)] * 40))) == {one, two}
+    assert here.ask(None, ("127.0.0.1", 5000), (GATEWAY, 5002)) == [REFUSED, REFUSED]
+    apply(Maps())
+    assert here.ask(None, (GATEWAY, 5000)) == [REFUSED]
+
+
+def test_a_published_port_flips_under_load_without_a_loss(here: Machine, tmp_path: Path) -> None:
+    old, new, answers = here.add(2), here.add(3), list[str]()
+    here.add(4)
+    apply(Maps(published={5000: ((old, PORT),)}))
+    with here.load(4, (GATEWAY, 5000), answers, tmp_path / "over"):
+        for addresses in ((new,), (old, new), (old,), (new,)) * 5:
+            apply(Maps(published={5000: tuple((address, PORT) for address in addresses)}))
+            assert {who(answer) for answer in here.ask(None, (GATEWAY, 5000))} <= set(addresses)
+    assert set(map(who, answers)) == {old, new}
+
+
 def test_it_holds_what_it_was_given(here: Machine) -> None:
     maps = Maps(
         {(VIP, 80): (("10.210.1.2", 1), ("10.210.1.3", 1)), (OTHER, 80): (("10.210.1.4", 2),)},
         {("10.210.1.9", (VIP, 80)): (("10.210.1.8", 1),), ("10.210.1.9", (OTHER, 80)): ()},
+        {5000: (("10.210.1.2", 1),), 5001: (("10.210.1.2", 1), ("10.210.1.3", 1))},
     )
     assert asyncio.run(FIREWALL.read()) == Maps()
     for _ in range(2):
