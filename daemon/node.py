@@ -79,7 +79,8 @@ class Instances(Protocol):
         """Have the image of that digest here, so that creating an instance needs no registry."""
 
     async def create(self, specification: Specification, by: str) -> None:
-        """Make the instance, not started. One of this id that `by` made is fine; another raises NameTaken."""
+        """Make the instance with its files, not started. One of this id that `by` made is fine; another raises
+        NameTaken. Raises SettingIgnored where the engine made it otherwise than asked."""
 
     async def start(self, id: str) -> None:
         """Start it, unless it runs. It may end again at once: `ready` tells."""
@@ -88,10 +89,10 @@ class Instances(Protocol):
         """Stop it, by force after `grace` seconds, and see it stopped. Absent or stopped is fine."""
 
     async def remove(self, id: str) -> None:
-        """Stop it by force and remove it, if it bears our labels. Absent is fine."""
+        """Stop it by force and remove it and its files, if it bears our labels. Absent is fine."""
 
     async def take_back(self, id: str, by: str) -> None:
-        """Remove the instance if `by` made it; of a stranger's nothing is touched."""
+        """Remove the instance, and its files, if `by` made them; of a stranger's nothing is touched."""
 
     async def look(self, id: str) -> Condition | None:
         """The instance; None only if the engine itself says that it does not exist."""
