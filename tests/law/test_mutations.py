@@ -206,9 +206,23 @@ MUTATIONS = (
     Mutation(
         "send everybody to the candidates before the commit",
         "daemon/projection.py",
-        "return Maps(committed, members)",
-        "return Maps(committed | {at: targets for (_, at), targets in members.items() if targets}, members)",
+        "return Maps(committed, members, published)",
+        "return Maps(committed | {at: targets for (_, at), targets in members.items() if targets}, members, published)",
         ("no_row_that_a_client_was_promised_is_lost",),
+    ),
+    Mutation(
+        "give an instance the files of the deploy before",
+        "daemon/changing/instances.py",
+        "files = contents(change.after, candidate.files)",
+        "files = contents(change.before or change.after, candidate.files)",
+        ("cut:a file that changes",),
+    ),
+    Mutation(
+        "forget that a port was taken",
+        "daemon/planning/names.py",
+        "return _sorted((held(after) - held(before)) | {",
+        "return _sorted({name for name in held(after) - held(before) if name.kind != 'port'} | {",
+        ("cut:a file that changes",),
     ),
     Mutation(
         "promote a generation only once",
