@@ -43,8 +43,11 @@ class Datasets(Protocol):
     async def clone(self, snapshot: str, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
         """A mounted filesystem that begins as `snapshot`, with parents as `create`. Only `layout.quota` counts."""
 
-    async def promote(self, name: str) -> None:
-        """Make the clone `name` own the snapshots that it shares with its origin; nothing if it is no clone."""
+    async def promote(self, name: str) -> Dataset:
+        """Make the clone `name` own the snapshots that it shares with its origin; nothing if it is no clone.
+
+        Returns it as it is then.
+        """
 
     async def mark(self, name: str, marks: Mapping[str, str]) -> None:
         """Set marks on a dataset, and read them back."""

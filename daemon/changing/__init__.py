@@ -27,8 +27,7 @@ def steps(change: Change, node: Node) -> list[Part]:
             settle=lambda: node.records.settle(change.after.namespace, change.operation),
         ),
         serving.flip(change, node),
-        *_group([*_owning(change, node), *_leaving(change, node)]),
-        *_some(change.before, data.keep_point(change, node)),
+        *_group([*_owning(change, node), *_leaving(change, node), *_remembering(change, node)]),
         *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
         *_some(change.releases, names.release(change, node)),
     ]
@@ -44,6 +43,10 @@ def _leaving(change: Change, node: Node) -> list[Step]:
         *(instances.leave(old, node) for old in change.goes),
         *(instances.forget(hook, node) for hook in one_shots),
     ]
+
+
+def _remembering(change: Change, node: Node) -> list[Step]:
+    return [data.keep_point(change, node)] if change.before else []
 
 
 def _level(change: Change, level: Level, node: Node) -> list[Part]:
