@@ -11,13 +11,15 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 from dataplane.dataset import MARK, MARKS, Dataset, Layout, NotOurs, PoolUnavailable, Space, ZfsProblem
 from dataplane.zfs_tool import OPERATION, Busy, Tool
 from runtime.command import CommandError, finish
 
-POLL = 0.1
-"""Seconds between two tries of a command that ZFS called busy. zfs-fuse is done with an unmount after 0.1 to 3."""
+POLLS = (0.01, 0.02, 0.04, 0.1)
+"""Seconds before the next tries of a command that ZFS called busy; the last one again and again. zfs-fuse is done
+with an unmount after 0.02 to 3."""
 
 LARGEST_MARK = 8191
 """Bytes. zfs-fuse aborts its own command at 9000."""
@@ -269,12 +271,12 @@ class Zfs:
 
     async def _change(self, *argv: str) -> ZfsProblem | None:
         """Run `zfs ARGV`, again and again while it says *busy* and patience lasts; return its last objection."""
-        clock = asyncio.get_running_loop().time
+        clock, pauses = asyncio.get_running_loop().time, chain(POLLS, repeat(POLLS[-1]))
         until = clock() + self.patience
         while isinstance(objection := await self.tool.change(*argv), Busy):
             if clock() >= until:
                 return Busy(f"{objection} (`zfs {argv[0]}` was tried for {self.patience:g} seconds)")
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(next(pauses))
         return objection
 
 
