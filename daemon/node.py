@@ -21,7 +21,8 @@ ZONE = "ployz.internal"
 class Datasets(Protocol):
     """ZFS. Names are full dataset names; a generation is `<root>/<namespace>/<volume>/<operation>`.
 
-    Each verb raises dataset.ZfsProblem or one of its kinds.
+    Each verb raises dataset.ZfsProblem or one of its kinds. What is made has `by` in the last part of its name, else
+    NotOurs is raised; marks are those of dataset.MARKS.
     """
 
     @property
