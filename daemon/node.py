@@ -21,7 +21,8 @@ ZONE = "ployz.internal"
 class Datasets(Protocol):
     """ZFS. Names are full dataset names; a generation is `<root>/<namespace>/<volume>/<operation>`.
 
-    Each verb raises dataset.ZfsProblem or one of its kinds.
+    Each verb raises dataset.ZfsProblem or one of its kinds. What is made has `by` in the last part of its name, else
+    NotOurs is raised; marks are those of dataset.MARKS.
     """
 
     @property
@@ -43,8 +44,11 @@ class Datasets(Protocol):
     async def clone(self, snapshot: str, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
         """A mounted filesystem that begins as `snapshot`, with parents as `create`. Only `layout.quota` counts."""
 
-    async def promote(self, name: str) -> None:
-        """Make the clone `name` own the snapshots that it shares with its origin; nothing if it is no clone."""
+    async def promote(self, name: str) -> Dataset:
+        """Make the clone `name` own the snapshots that it shares with its origin; nothing if it is no clone.
+
+        Returns it as it is then.
+        """
 
     async def mark(self, name: str, marks: Mapping[str, str]) -> None:
         """Set marks on a dataset, and read them back."""
