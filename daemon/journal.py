@@ -16,11 +16,11 @@ import msgspec
 from msgspec import Struct
 
 from daemon.records import Token
-from daemon.wire import Event, EventKind, Failure, Success, encode
+from daemon.wire import Event, EventKind, Failure, Stuck, Success, encode
 
 
 class Heading(Struct, frozen=True):
-    """The first line. `version` is that of the code that planned; plans of another version are not carried on."""
+    """The first line. `version` is that of the code that planned, `plans` the number of how it writes plans."""
 
     operation: str
     request: dict[str, Any]
@@ -30,6 +30,7 @@ class Heading(Struct, frozen=True):
     who: str
     at: str
     version: str
+    plans: int
 
     @property
     def primitive(self) -> str:
@@ -41,6 +42,12 @@ class Answer(Struct, frozen=True):
 
     answer: Success | None = None
     failure: Failure | None = None
+
+
+class _Version(Struct, frozen=True):
+    """What every version has to be able to read of a heading."""
+
+    version: str
 
 
 ANSWER = b'{"answer":'
@@ -73,7 +80,10 @@ class Story:
 
     @classmethod
     def read(cls, file: Path, now: Callable[[], str] | None = None) -> "Story | None":
-        """The story so far; None if the crash came before its heading was whole: then it did nothing."""
+        """The story so far; None if the crash came before its heading was whole: then it did nothing.
+
+        Raises Stuck `operation.unreadable` if another version wrote it otherwise, or it is spoilt.
+        """
         text = file.read_bytes()
         whole = text[: text.rfind(b"\n") + 1]
         if len(whole) < len(text):
@@ -81,7 +91,10 @@ class Story:
         lines = whole.splitlines()
         if not lines:
             return None
-        return cls(file, msgspec.json.decode(lines[0], type=Heading), lines[1:], now or rfc3339)
+        try:
+            return cls(file, msgspec.json.decode(lines[0], type=Heading), lines[1:], now or rfc3339)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise unreadable(file.stem, str(error), _version(lines[0])) from error
 
     def tell(self, kind: EventKind, step: str = "", why: str = "") -> None:
         """Write an event down, then let everybody who listens hear it."""
@@ -148,11 +161,25 @@ def _read(files: Iterable[Path]) -> Iterator[Story]:
     for file in files:
         try:
             story = Story.read(file)
-        except msgspec.DecodeError as error:
-            log.error("cannot understand the journal %s, so its operation is not resolved: %s", file, error)
+        except Stuck as stuck:
+            log.error("%s", stuck)
             continue
         if story:
             yield story
+
+
+def unreadable(operation: str, why: str, version: str) -> Stuck:
+    """What another version wrote, and only it can carry on; nothing of it is taken back on a guess."""
+    who = f"ployz {version}" if version else "the version of ployz that wrote it"
+    cannot, hint = f"cannot carry on with {operation}", f"install {who}, and ployzctl op resume {operation} there"
+    return Stuck("operation.unreadable", cannot, f"{who} wrote its journal: {why}", hint)
+
+
+def _version(heading: bytes) -> str:
+    try:
+        return msgspec.json.decode(heading, type=_Version).version
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
 
 
 def _is_answered(file: Path) -> bool:

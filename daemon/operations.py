@@ -96,7 +96,10 @@ class Operations:
                     await self._free_if_over(name, claim.operation)
 
     async def _end_if_over(self, id: str) -> None:
-        story = self.story(id)
+        try:
+            story = self.story(id)
+        except Stuck:
+            return  # of another version: who can read it says how it ended
         if story and story.answer:
             await self.means.store.end(id, story.ending, story.events[-1].at)
 
@@ -115,7 +118,11 @@ class Operations:
 
     async def resolve(self, id: str) -> bool:
         """Bring an operation that does not run to its end; False if it is stuck. One that is over is fine."""
-        story = self.story(id) or await self._from_record(id)
+        try:
+            story = self.story(id)
+        except Stuck:
+            return False
+        story = story or await self._from_record(id)
         if not story or story.answer:
             return True
         try:

@@ -12,7 +12,7 @@ import msgspec
 from daemon import problems
 from daemon.contention import Contention
 from daemon.engine import Engine
-from daemon.journal import Answer, Heading, Listener, Story, rfc3339
+from daemon.journal import Answer, Heading, Listener, Story, rfc3339, unreadable
 from daemon.primitive import By, Primitive
 from daemon.records import Claim, Operation, Token
 from daemon.store import Store
@@ -20,7 +20,10 @@ from daemon.wire import Event, Failure, How, Mutation, Problem, Refused, Stuck, 
 from dataplane.entry import StoreDown
 
 VERSION = "0.1.0"
-"""Of the code that plans; in every journal, so that an upgrade knows which plans it can carry on."""
+"""Of the code that plans; in every journal, so that who cannot carry it on can say which version can."""
+PLANS = 1
+"""How plans are written. It grows when a plan of before cannot be carried on as it was meant: when a field of it means
+something else, or when the steps that it stands for have other positions or words."""
 
 log = logging.getLogger("ployzd")
 
@@ -111,12 +114,24 @@ class Undertaking:
     async def resume(self, story: Story) -> Success:
         """Bring what was cut short, or is stuck, to its ending."""
         self._tie(story)
-        plan = msgspec.convert(story.heading.plan, self.primitive.Plan)
+        plan = self._understood(story.heading)
         return await self._conclude(story, self.means.engine.resolve(story, self.primitive, plan))
+
+    def _understood(self, heading: Heading) -> Any:
+        """The plan as it was meant. Raises Stuck `operation.unreadable` if it was written in another way."""
+        if heading.plans != PLANS:
+            why = f"it writes plans of format {heading.plans}, and this is ployz {VERSION} with format {PLANS}"
+            raise unreadable(self.id, why, heading.version)
+        if heading.primitive not in self.means.primitives:
+            raise unreadable(self.id, f"this version cannot {heading.primitive}", heading.version)
+        try:
+            return msgspec.convert(heading.plan, self.primitive.Plan)
+        except msgspec.ValidationError as error:
+            raise unreadable(self.id, str(error), heading.version) from error
 
     def _begin(self, claims: dict[str, str], tokens: dict[str, Token], plan: Any) -> Story:
         kept = msgspec.to_builtins(plan)
-        heading = Heading(self.id, self.request, kept, claims, tokens, self.who, self.at, VERSION)
+        heading = Heading(self.id, self.request, kept, claims, tokens, self.who, self.at, VERSION, PLANS)
         story = Story.begin(self.means.folder, heading, self.means.now)
         self._tie(story)
         story.tell("planned")
@@ -197,6 +212,7 @@ def record_of(heading: Heading, machine: str) -> Operation:
         who=heading.who,
         began_at=heading.at,
         version=heading.version,
+        plans=heading.plans,
     )
 
 
@@ -211,4 +227,5 @@ def heading_of(record: Operation) -> Heading:
         record.who,
         record.began_at,
         record.version,
+        record.plans,
     )

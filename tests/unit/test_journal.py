@@ -8,7 +8,7 @@ import pytest
 from daemon.journal import Heading, Story, stories, unanswered
 from daemon.wire import Success
 
-HEADING = Heading("op-1", {"type": "deploy"}, {"x": 1}, {"shop": "change"}, {}, "me", "now", "0")
+HEADING = Heading("op-1", {"type": "deploy"}, {"x": 1}, {"shop": "change"}, {}, "me", "now", "0", 1)
 
 
 def whole(folder: Path) -> Story:
