@@ -146,20 +146,21 @@ class Operations:
         if running := self.running.get(story.operation):
             return running
         heading = story.heading
-        running = Undertaking(story.operation, heading.request, heading.who, heading.at, self.means, decided=True)
+        running = Undertaking(story.operation, heading.request, heading.who, heading.at, self.means, course="resumed")
         self._launch(running, running.resume(story))
         return running
 
     def _launch(self, running: Undertaking, effort: Coroutine[Any, Any, Success]) -> None:
         async def whole() -> Success:
             try:
-                _require_not_aborted(running, effort)
+                running.set_out()
                 return await effort
             except Exception as failure:
                 if not problems.known(failure):
                     log.exception("%s failed in a way that nobody foresaw", running.id)
                 raise
             finally:
+                effort.close()
                 del self.running[running.id]
 
         self.running[running.id] = running
@@ -260,14 +261,6 @@ def _require_id(id: str) -> str:
 
 def _nobody(_event: Event) -> None:
     """Nobody listens: the journal has it."""
-
-
-def _require_not_aborted(running: Undertaking, effort: Coroutine[Any, Any, Success]) -> None:
-    """One that was aborted before it began does not begin; a task that is cancelled then would not even tell."""
-    running.begun = True
-    if running.cut:
-        effort.close()
-        raise problems.refused(asyncio.CancelledError(), f"cannot {running.request['type']}")
 
 
 def _require_same(id: str, asked: dict[str, Any], before: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -46,12 +46,14 @@ class Means:
         return self.engine.node.machine
 
 
+Course = Literal["waiting", "going", "aborted", "resumed"]
+"""What an operation is about: its task was not scheduled yet, goes its way, or was told to turn back; or it brings to
+its ending what was decided before."""
+
+
 @dataclass
 class Undertaking:
-    """It has no story until it has its claims and its plan. `request` is the request as JSON has it.
-
-    `decided` says that an abort would come too late: it was aborted already, or it is being resumed.
-    """
+    """It has no story until it has its claims and its plan. `request` is the request as JSON has it."""
 
     id: str
     request: dict[str, Any]
@@ -61,9 +63,7 @@ class Undertaking:
     story: Story | None = None
     task: asyncio.Task[Success] | None = None
     listeners: list[Listener] = field(default_factory=list)
-    begun: bool = False
-    decided: bool = False
-    cut: bool = False
+    course: Course = "waiting"
 
     @property
     def primitive(self) -> Primitive:
@@ -73,13 +73,23 @@ class Undertaking:
     def abortable(self) -> bool:
         """Whether nothing has decided yet which way it goes."""
         told = self.story and (self.story.has("committing") or self.story.has("failed") or self.story.over)
-        return not (self.decided or told)
+        return self.course in ("waiting", "going") and not told
 
     def abort(self) -> None:
-        """Cut it. Only once: a second cut would cut what takes the first one back."""
-        self.decided = self.cut = True
-        if self.task and self.begun:
+        """Have it turn back. Only while it is `abortable`: a second time would cut what takes the first one back.
+
+        A task that is cancelled before it was scheduled would not even tell: that one finds out when it sets out.
+        """
+        going, self.course = self.course == "going", "aborted"
+        if self.task and going:
             self.task.cancel()
+
+    def set_out(self) -> None:
+        """Its task is scheduled. Raises Refused `operation.aborted` if it was aborted before that."""
+        if self.course == "aborted":
+            raise problems.refused(asyncio.CancelledError(), f"cannot {self.request['type']}")
+        if self.course == "waiting":
+            self.course = "going"
 
     def hear(self, event: Event) -> None:
         for listener in list(self.listeners):
