@@ -12,7 +12,7 @@ import msgspec
 
 from daemon import problems
 from daemon.contention import Contention
-from daemon.journal import Listener, Story, stories, unanswered
+from daemon.journal import Listener, Story, Unwritten, stories, unanswered
 from daemon.preview import preview
 from daemon.primitive import By
 from daemon.undertaking import Means, Undertaking, answered, heading_of, require_expected
@@ -202,9 +202,11 @@ class Operations:
             return there  # somebody else was faster
         if not record or record.ending or record.machine != self.means.machine:
             return None
-        story = Story.begin(self.means.folder, heading_of(record))
-        story.tell("committing", why="the journal was lost; this story begins with the record")
-        return story
+        first = Event(id, self.means.now(), "committing", why="the journal was lost; this story begins with the record")
+        try:
+            return Story.begin(self.means.folder, heading_of(record), self.means.now, [first])
+        except Unwritten as failure:
+            raise problems.refused(failure, f"cannot carry on with {id}") from failure
 
     async def _preview(self, request: Mutation, how: How, who: str) -> Success:
         kind = msgspec.to_builtins(request)["type"]

@@ -11,8 +11,8 @@ import msgspec
 
 from daemon import problems
 from daemon.contention import Contention
-from daemon.engine import Engine
-from daemon.journal import Answer, Heading, Listener, Story, rfc3339, unreadable
+from daemon.engine import Engine, unwritable
+from daemon.journal import Answer, Heading, Listener, Story, Unwritten, rfc3339, unreadable
 from daemon.primitive import By, Primitive
 from daemon.records import Claim, Operation, Token
 from daemon.store import Store
@@ -106,13 +106,13 @@ class Undertaking:
             tokens = await contention.take(wanted, claim, how.wait)
             await require_expected(self.means.store, list(wanted), how)
             plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at, tokens))
+            story = self._begin(dict(wanted), tokens, plan)
         except (Exception, asyncio.CancelledError) as failure:
             await self._let_go(ours)
             if not problems.known(failure):
                 raise
             raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}") from failure
-        # From here on the claims stay until it is over: once its heading is on the disk, a restart resolves it.
-        story = self._begin(dict(wanted), tokens, plan)
+        # From here on the claims stay until it is over: its heading is on the disk, and a restart resolves it.
         return await self._conclude(story, self._run(story, plan))
 
     async def _require_new(self) -> None:
@@ -144,7 +144,7 @@ class Undertaking:
         heading = Heading(self.id, self.request, kept, claims, tokens, self.who, self.at, VERSION, PLANS)
         story = Story.begin(self.means.folder, heading, self.means.now)
         self._tie(story)
-        story.tell("planned")
+        story.note("planned")
         return story
 
     def _tie(self, story: Story) -> None:
@@ -170,7 +170,12 @@ class Undertaking:
         except Stuck as ending:
             ending.operation = self.id
             raise
-        story.conclude(answer)
+        try:
+            story.conclude(answer)
+        except Unwritten as failure:
+            stuck = unwritable(story, f"it is {story.ending.replace('_', ' ')}, but {failure}")
+            stuck.operation = self.id
+            raise stuck from failure
         await self._end(story)
         return answered(Answer(answer) if isinstance(answer, Success) else Answer(failure=answer))
 
