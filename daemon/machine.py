@@ -1,9 +1,12 @@
 """This machine, brought up: its pool, engine, store and serving plane, each started or adopted."""
 
 import asyncio
+import logging
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daemon.journal import rfc3339
 from daemon.mirror import Mirror
@@ -12,6 +15,7 @@ from daemon.records import Cluster, Machine
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import VERSION
+from daemon.watching import Watching
 from dataplane.bus import Bus
 from dataplane.firewall import Firewall
 from dataplane.gateway import Gateway
@@ -24,6 +28,8 @@ from dataplane.zfs import Zfs
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
 from runtime.network import Bridge, ensure_network
+
+log = logging.getLogger("ployzd")
 
 STORE_PORT = 4222
 MTU = 1420
@@ -55,7 +61,7 @@ class Up:
     datasets: Zfs
     store: Store
     mirror: Mirror
-    following: asyncio.Task[None]
+    following: tuple[asyncio.Task[None], ...]
 
 
 async def bring_up(settings: Settings) -> Up:
@@ -69,7 +75,21 @@ async def bring_up(settings: Settings) -> Up:
     mirror.load()
     serving = await _serving(settings, store)
     node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving)
-    return Up(node, docker, datasets, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"))
+    watching = Watching(settings.machine, serving, [docker])
+    following = (_going_on("mirror", mirror.follow()), _going_on("watching", watching.follow()))
+    return Up(node, docker, datasets, store, mirror, following)
+
+
+def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task beside all others, for ever. Should a bug end it, the log says so."""
+
+    def over(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()):
+            log.error("%s has a bug, and goes on only after a restart", name, exc_info=failure)
+
+    task = asyncio.create_task(effort, name=name)
+    task.add_done_callback(over)
+    return task
 
 
 async def _engine(settings: Settings) -> Docker:
