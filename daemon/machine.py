@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daemon.journal import rfc3339
+from daemon.keeping import Kept, keep
 from daemon.mirror import Mirror
 from daemon.node import ZONE, Node
 from daemon.records import Cluster, Machine
@@ -69,14 +70,25 @@ async def bring_up(settings: Settings) -> Up:
     settings.folder.mkdir(parents=True, exist_ok=True)
     for part in ("operations", "serving"):
         (settings.folder / part).mkdir(exist_ok=True)
-    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _engine(settings), _records(settings))
+    server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
+    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _engine(settings), _records(server))
     store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
     await _found(store, settings)
     mirror.load()
-    serving = await _serving(settings, store)
+    names, gateway = _names(settings), _gateway(settings)
+    serving = await _serving(settings, store, names, gateway)
     node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving)
     watching = Watching(settings.machine, serving, [docker])
-    following = (_going_on("mirror", mirror.follow()), _going_on("watching", watching.follow()))
+    keeping = (
+        Kept("nats-server", server.running, server.ensure),
+        Kept("dnsmasq", _found_by(names.process), names.ensure),
+        Kept("caddy", _found_by(gateway.process), gateway.ensure),
+    )
+    following = (
+        _going_on("mirror", mirror.follow()),
+        _going_on("watching", watching.follow()),
+        *(_going_on(kept.name, keep(kept)) for kept in keeping),
+    )
     return Up(node, docker, datasets, store, mirror, following)
 
 
@@ -110,8 +122,7 @@ async def _own_engine(settings: Settings) -> Path:
     return place.socket
 
 
-async def _records(settings: Settings) -> Kv:
-    server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
+async def _records(server: NatsServer) -> Kv:
     await server.ensure()
     bus = await Bus.connect(server.url, seed=server.seed(), inbox=server.inbox)
     await bus.connected()
@@ -134,12 +145,24 @@ async def _found(store: Store, settings: Settings) -> None:
     await store.found(cluster, machine)
 
 
-async def _serving(settings: Settings, store: Store) -> ServingPlane:
-    folder = settings.folder / "serving"
+def _found_by(process: Process) -> Callable[[], Awaitable[int | None]]:
+    async def pid() -> int | None:
+        return process.running()
+
+    return pid
+
+
+def _names(settings: Settings) -> Names:
+    return Names(settings.address, ZONE, settings.folder / "serving" / "names")
+
+
+def _gateway(settings: Settings) -> Gateway:
+    return Gateway(settings.gateway_listen, settings.folder / "serving" / "gateway")
+
+
+async def _serving(settings: Settings, store: Store, names: Names, gateway: Gateway) -> ServingPlane:
     firewall = Firewall(settings.services, "ploy0", settings.address)
-    names = Names(settings.address, ZONE, folder / "names")
-    gateway = Gateway(settings.gateway_listen, folder / "gateway")
     await asyncio.gather(firewall.ensure(), names.ensure(), gateway.ensure())
-    plane = ServingPlane(firewall, names, gateway, store, folder)
+    plane = ServingPlane(firewall, names, gateway, store, settings.folder / "serving")
     await plane.apply()
     return plane
