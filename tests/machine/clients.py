@@ -72,7 +72,8 @@ def writing(url: str, host: str, count: int = 1) -> Iterator[Written]:
     numbers = itertools.count()
 
     def once(_number: int) -> None:
-        word = f"row {next(numbers)} of {nobody_else}"  # another one for each try: nobody knows what became of one without an answer
+        # Another one for each try: nobody knows what became of one without an answer.
+        word = f"row {next(numbers)} of {nobody_else}"
         id = int(ask(url, host, "POST", "/rows", word))
         assert id not in told.acknowledged, f"two rows were told to be {id}"
         told.acknowledged[id] = word
