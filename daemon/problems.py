@@ -2,6 +2,7 @@
 
 import asyncio
 
+from daemon.journal import Unwritten
 from daemon.node import CommitLost, ServingProblem
 from daemon.primitive import NotSo
 from daemon.wire import Problem, Refused
@@ -18,6 +19,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (StoreDown, "store.down"),
     (Moved, "record.moved"),
     (NotSo, "verify.differs"),
+    (Unwritten, "journal.unwritable"),
     (ServingProblem, "serving.failed"),
     (FirewallProblem, "serving.failed"),
     (NamesProblem, "serving.failed"),
@@ -43,6 +45,7 @@ TRY = {
     "pool.down": "zpool status on the machine",
     "pool.full": "ployzctl status shows what fills the pool",
     "instance.setting": "leave the setting out, or have the machine's kernel and engine support it (docker info)",
+    "journal.unwritable": "free space where the journals are",
     "image.missing": "check the name, or load the image into the machine's engine",
 }
 

@@ -133,6 +133,7 @@ class Operation(Struct, frozen=True):
     who: str
     began_at: str
     version: str
+    plans: int
     ending: str = ""
     ended_at: str = ""
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from daemon import projection
 from daemon.node import Records, ServingProblem, View
 from daemon.projection import Heads
-from daemon.records import Head
+from daemon.records import Head, Service
 from daemon.served import Served
 from daemon.wire import Refused
 from dataplane.gateway import Route
@@ -77,6 +77,13 @@ class ServingPlane:
         async with self._one_at_a_time:
             self.served.forget(operation)
             await self._apply(await self._heads(committed))
+
+    def led_to(self) -> dict[str, Service]:
+        """The committed instances, by id, that no open operation withdrew."""
+        withdrawn = {id for view in self.served.views() for id in view.withdrawn}
+        heads = (self.served.heads() or {}).values()
+        services = [service for head in heads for service in head.services.values()]
+        return {each.id: service for service in services for each in service.instances if each.id not in withdrawn}
 
     async def mark_down(self, instances: Collection[str]) -> None:
         """Lead nobody to these instances, by id, and to all others again. It is an observation, never recorded."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import docker
 
-from runtime import health, images, logs
+from runtime import changes, health, images, logs
 from runtime.connections import established
 from runtime.container import OPERATION, Inspected, condition, ignored, inspected, request
 from runtime.engine import Absent, Engine
@@ -188,6 +188,10 @@ class Docker:
     ) -> AsyncGenerator[logs.Line, None]:
         """Lines of both streams with their times, oldest first; `since` is Unix seconds. Raises EngineProblem."""
         return logs.lines(self.engine.socket, id, follow=follow, since=since, tail=tail)
+
+    def running(self) -> AsyncGenerator[frozenset[str], None]:
+        """The ids of the instances that run, now and after each change, for ever."""
+        return changes.running(self)
 
     # ----------------------------------------------------------------------------------------------- waiting
 

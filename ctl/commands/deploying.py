@@ -74,7 +74,7 @@ def _read(file: str) -> bytes:
             return _enough(opened)
     except FileNotFoundError:
         hint = "-f with the path of a manifest, or -f - for stdin"
-        raise _refused("missing", file, "there is no such file", hint) from None
+        raise _refused("no_file", file, "there is no such file", hint) from None
     except OSError as error:
         raise _refused("unreadable", file, error.strerror or str(error), "-f with the path of a file") from None
 

@@ -71,6 +71,20 @@ MUTATIONS = (
         ("cut:replace a writer",),
     ),
     Mutation(
+        "commit although it cannot be written down",
+        "daemon/engine.py",
+        'story.tell("committing"',
+        'story.note("committing"',
+        ("full:replace a writer",),
+    ),
+    Mutation(
+        "go back only as far as it can be written down",
+        "daemon/engine.py",
+        'story.note("undoing"',
+        'story.tell("undoing"',
+        ("full:replace a writer",),
+    ),
+    Mutation(
         "write down that it commits only afterwards",
         "daemon/engine.py",
         'story.tell("committing", way.commit.says)\n                await way.commit.do()',
@@ -80,7 +94,7 @@ MUTATIONS = (
     Mutation(
         "write a step down only once it is done",
         "daemon/engine.py",
-        '                story.tell("doing", placed.key)\n',
+        '                tell("doing", placed.key)\n',
         "",
         ("cut:replace a writer",),
     ),
@@ -164,15 +178,15 @@ MUTATIONS = (
     Mutation(
         "take an operation whose journal is lost for one that did nothing",
         "daemon/operations.py",
-        "story = self.story(id) or await self._from_record(id)\n        if not story or",
-        "story = self.story(id)\n        if not story or",
+        "        story = story or await self._from_record(id)\n",
+        "",
         ("a_lost_journal_is_made_up_from_the_record",),
     ),
     Mutation(
         "take a lost journal for one that never came to its commit",
         "daemon/operations.py",
-        'story.tell("committing", why="the journal was lost; this story begins with the record")',
-        'story.tell("planned")',
+        '"committing", why="the journal was lost; this story begins with the record")',
+        '"planned")',
         ("a_lost_journal_is_made_up_from_the_record",),
     ),
     Mutation(
