@@ -85,7 +85,8 @@ class Change(Struct, frozen=True):
     """A plan. Every name, address and snapshot in it is chosen; the steps are a pure function of it.
 
     `stops` are instances that are stopped before the snapshots, `goes` those that leave after the commit;
-    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`.
+    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`; so are
+    those of another namespace that are `copied`. `pauses` are instances that stand still for that instant.
     """
 
     operation: str
@@ -100,10 +101,12 @@ class Change(Struct, frozen=True):
     stops: tuple[Old, ...]
     goes: tuple[Old, ...]
     snapshot: tuple[str, ...]
+    copied: tuple[str, ...]
     generations: tuple[Generation, ...]
     levels: tuple[Level, ...]
     root: str
     at: str
+    pauses: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

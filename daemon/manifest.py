@@ -40,10 +40,13 @@ from daemon.wire import Refused
 
 # fmt: off
 __all__ = [
-    "LARGEST", "Hooks", "Log", "Manifest", "Place", "Ready", "Resources", "Service", "Volume",
+    "LARGEST", "NAMESPACE", "Hooks", "Log", "Manifest", "Place", "Ready", "Resources", "Service", "Volume",
     "joined", "parse", "show",
 ]
 # fmt: on
+
+NAMESPACE = "{namespace}"
+"""In a route it stands for the namespace, so that a branch gets a route of its own."""
 
 
 class Ready(Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,10 +61,14 @@ class Ready(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hooks(Struct, frozen=True, forbid_unknown_fields=True):
-    """`before` is a command that runs before the commit; `changes` names services whose data it changes."""
+    """`before` is a command that runs before the commit; `changes` names services whose data it changes.
+
+    `on_branch` runs on a branch's copy of the data, before anybody reaches the branch.
+    """
 
     before: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    on_branch: tuple[str, ...] = ()
 
 
 class Place(Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,8 +133,8 @@ class Volume(Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """A namespace, parsed and checked: every name in it leads somewhere, every value is in its unit.
 
-    `update` is always `recreate` for a service with volumes; `routes` have their `{namespace}` filled in.
-    `files` holds what the services' files contain, by the path under which they name it.
+    `update` is always `recreate` for a service with volumes. `files` holds what the services' files contain, by the
+    path under which they name it.
     """
 
     namespace: Name
@@ -135,6 +142,15 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     volumes: dict[VolumeName, Volume] = {}
     keep: Keep = 10
     files: dict[Source, Content] = {}
+
+    def routes(self, service: str) -> tuple[str, ...]:
+        """A service's routes, with their `{namespace}` filled in."""
+        return tuple(route.replace(NAMESPACE, self.namespace) for route in self.services[service].routes)
+
+    @property
+    def hooks(self) -> dict[str, tuple[str, ...]]:
+        """The commands that run before a service is deployed, by service."""
+        return {name: service.hooks.before for name, service in self.services.items() if service.hooks.before}
 
     @property
     def order(self) -> dict[str, set[str]]:
@@ -159,7 +175,6 @@ _LATER = Unfit("later", LATER, "leave it out")
 _ASIDES: Asides = {
     Manifest: {"data": _LATER},
     Service: {**dict.fromkeys(_NOT_YET, _LATER), **dict.fromkeys(("mounts", "binds"), _NO_MOUNTS)},
-    Hooks: {"on_branch": _LATER},
     Place: {"labels": _LATER},
 }
 _MOST_FAULTS = 20
@@ -186,12 +201,10 @@ def _refuse(faults: Sequence[Fault]) -> None:
 
 
 def _complete(tree: dict[str, Any]) -> dict[str, Any]:
-    """With what depends on other fields: the way to update, and the routes of this namespace."""
+    """With what depends on other fields, and with one way to write a route."""
     for service in tree.get("services", {}).values():
         service.setdefault("update", _default_update(service.get("volumes")))
-        service["routes"] = tuple(
-            route.replace("{namespace}", tree["namespace"]).rstrip("/") for route in service.get("routes", ())
-        )
+        service["routes"] = tuple(route.rstrip("/") for route in service.get("routes", ()))
     return tree
 
 

@@ -29,7 +29,7 @@ def faults(manifest: Manifest) -> Iterator[Fault]:
         yield from _readiness(name, service)
         yield from _volumes(name, service, manifest)
         yield from _relations(name, service, manifest)
-        yield from _routes(name, service)
+        yield from _routes(name, service, manifest)
         yield from _published(name, service)
         yield from _files(name, service, manifest)
     yield from _unused_files(manifest)
@@ -122,10 +122,10 @@ def _closest(wanted: str, known: Iterable[str]) -> str:
     return f"; the nearest is {close}" if close else ""
 
 
-def _routes(name: str, service: Service) -> Iterator[Fault]:
+def _routes(name: str, service: Service, manifest: Manifest) -> Iterator[Fault]:
     if service.routes and not service.ports:
         yield _fault("reference", name, "routes", "lead to this service, which has no ports", "ports = { web = 8080 }")
-    for at, route in enumerate(service.routes):
+    for at, route in enumerate(manifest.routes(name)):
         found = _ROUTE.fullmatch(route)
         if not found or len(found["host"]) > 253 or {".", ".."} & set(found["path"].split("/")):
             why = f'should be like "shop.example.com" or "shop.example.com/api", in small letters, is {short(route)}'
@@ -181,8 +181,8 @@ def _shared_volumes(manifest: Manifest) -> Iterator[Fault]:
 
 def _shared_routes(manifest: Manifest) -> Iterator[Fault]:
     first: dict[str, str] = {}
-    for name, service in manifest.services.items():
-        for at, route in enumerate(service.routes):
+    for name in manifest.services:
+        for at, route in enumerate(manifest.routes(name)):
             place = f"services.{name}.routes.{at}"
             if first.setdefault(route, place) != place:
                 yield _fault("value", name, f"routes.{at}", f"is {short(route)}, as {first[route]} is already")

@@ -92,6 +92,12 @@ class Instances(Protocol):
     async def stop(self, id: str, grace: float) -> None:
         """Stop it, by force after `grace` seconds, and see it stopped. Absent or stopped is fine."""
 
+    async def pause(self, id: str) -> None:
+        """Let all of it stand still, as it is. One that does not run is fine: it writes nothing."""
+
+    async def go_on(self, id: str) -> None:
+        """Let it go on, if it was paused. Absent is fine."""
+
     async def remove(self, id: str) -> None:
         """Stop it by force and remove it and its files, if it bears our labels. Absent is fine."""
 

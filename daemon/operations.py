@@ -212,7 +212,7 @@ class Operations:
         kind = msgspec.to_builtins(request)["type"]
         primitive, node = self.means.primitives[kind], self.means.engine.node
         try:
-            await require_expected(self.means.store, list(primitive.claims(request)), how)
+            await require_expected(self.means.store, primitive.claims(request), how)
             plan = await primitive.plan(request, node, By(new_id(), who, self.means.now()))
         except Exception as failure:
             if not problems.known(failure):

@@ -68,8 +68,19 @@ class Volume(Struct, frozen=True):
     mode: str | None = None
 
 
+class Source(Struct, frozen=True):
+    """What a namespace was branched from, and when."""
+
+    namespace: str
+    deploy: int
+    at: str
+
+
 class Head(Struct, frozen=True):
-    """Everything committed about a namespace: its current deploy point, and what it runs on."""
+    """Everything committed about a namespace: its current deploy point, and what it runs on.
+
+    `withheld` are routes of the manifest that it does not carry: a branch leaves those that name a host to its source.
+    """
 
     namespace: str
     deploy: int
@@ -80,6 +91,8 @@ class Head(Struct, frozen=True):
     services: dict[str, Service]
     volumes: dict[str, Volume]
     restored: int | None = None
+    source: Source | None = None
+    withheld: tuple[str, ...] = ()
 
 
 class Namespace(Struct, frozen=True):

@@ -15,7 +15,6 @@ from daemon.listening import leave, listen
 from daemon.replying import Gone, Reply
 from daemon.wire import (
     Call,
-    Deploy,
     Error,
     Event,
     Exec,
@@ -28,7 +27,6 @@ from daemon.wire import (
     OpResume,
     Output,
     Problem,
-    Rollback,
     Success,
     encode,
 )
@@ -115,15 +113,14 @@ class Server:
         return caller(connection, self._viewers)
 
     async def _last(self, call: Call, who: Caller, body: asking.Body, reply: Reply) -> bytes:
-        match call.request:
-            case Exec() as request:
-                return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
-            case OpResume() | OpAbort() as request:
-                return await self._changed(partial(self._answers.operate, request), call, reply)
-            case Deploy() | Rollback() as request:
-                return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
-            case request:
-                return await _ending(self._answers.look(request, reply.emit), call)
+        request = call.request
+        if isinstance(request, Mutation):
+            return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
+        if isinstance(request, OpResume | OpAbort):
+            return await self._changed(partial(self._answers.operate, request), call, reply)
+        if isinstance(request, Exec):
+            return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
+        return await _ending(self._answers.look(request, reply.emit), call)
 
     async def _changed(self, change: Change, call: Call, reply: Reply) -> bytes:
         """Tell what happens while the client listens. The change is a task of its own: it outlives the client."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ class Means:
     folder: Path
     engine: Engine
     store: Store
-    primitives: dict[str, Primitive]
+    primitives: Mapping[str, Primitive]
     now: Callable[[], str] = rfc3339
 
     @property
@@ -104,7 +104,7 @@ class Undertaking:
             await self._require_new()
             ours = list(wanted)  # until here a claim of this id would be another operation's
             tokens = await contention.take(wanted, claim, how.wait)
-            await require_expected(self.means.store, list(wanted), how)
+            await require_expected(self.means.store, wanted, how)
             plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at, tokens))
             story = self._begin(dict(wanted), tokens, plan)
         except (Exception, asyncio.CancelledError) as failure:
@@ -195,9 +195,11 @@ class Undertaking:
                 log.warning("the claim of %s on %s is not freed yet: %s", self.id, name, failure)
 
 
-async def require_expected(store: Store, namespaces: list[str], how: How) -> None:
-    """Refuse if a namespace is not at the deploy that the caller has seen."""
-    for name in namespaces if how.expect is not None else ():
+async def require_expected(store: Store, claims: Mapping[str, str], how: How) -> None:
+    """Refuse if a namespace that changes is not at the deploy that the caller has seen."""
+    for name, kind in claims.items():
+        if how.expect is None or kind != "change":
+            continue
         head = (await store.namespace(name)).head
         if (current := head.deploy if head else 0) != how.expect:
             why = f"deploy {how.expect} was expected, and it is at deploy {current}"

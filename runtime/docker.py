@@ -105,6 +105,23 @@ class Docker:
         if after is not None and after.up:
             raise problem or _lied("stop", id)
 
+    async def pause(self, id: str) -> None:
+        """Freeze all of its processes; one that does not run is fine."""
+        await self._freeze(id, "running", "paused", docker.APIClient.pause)
+
+    async def go_on(self, id: str) -> None:
+        """Let its processes go on, if they were frozen. Absent is fine."""
+        await self._freeze(id, "paused", "running", docker.APIClient.unpause)
+
+    async def _freeze(self, id: str, off: str, to: str, change: Callable[[docker.APIClient, str], Any]) -> None:
+        before = await self._find(id)
+        if before is None or before.state.status != off:
+            return
+        problem = await self._try(f"cannot see {id} {to}", lambda client: change(client, before.id))
+        after = await self._find(id)
+        if after is not None and after.state.status == off:
+            raise problem or _lied(f"see {to}", id)
+
     async def remove(self, id: str) -> None:
         """Stop it by force and remove it. Raises NameTaken for a container without our labels."""
         found = await self._find(id)

@@ -24,6 +24,7 @@ def _nothing(_: Result, __: Style) -> str:
 
 
 TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
+    "branched": changes.branched,
     "clusters": local.clusters,
     "contexts": local.contexts,
     "deploy": history.point,

@@ -6,7 +6,7 @@ from ctl.lines import read
 from ctl.quantities import size, span
 from ctl.style import Style, harmless
 from ctl.tables import pairs, plural, table
-from daemon.wire import Deployed, Preview, PreviewStep, ServiceResult
+from daemon.wire import Branched, Deployed, Preview, PreviewStep, ServiceResult
 
 PAST = {"create": "created", "replace": "replaced", "remove": "removed", "unchanged": "unchanged"}
 COMMIT = "── whatever fails before this line is taken back; from here on the way is forward ──"
@@ -14,16 +14,25 @@ COMMIT = "── whatever fails before this line is taken back; from here on the
 
 def deployed(result: dict[str, Any], style: Style) -> str:
     done = read(result, Deployed)
-    rows = [["service", harmless(row.name), _past(row.action, style), _places(row)] for row in done.services]
-    rows += [["volume", harmless(row.name), _past(row.action, style), row.machine] for row in done.volumes]
-    about = [
-        ("routes", "  ".join(map(harmless, done.routes))),
-        ("down meanwhile", ", ".join(f"{name} for {span(seconds)}" for name, seconds in done.downtime_s.items())),
-    ]
+    down = ", ".join(f"{name} for {span(seconds)}" for name, seconds in done.downtime_s.items())
     before = "" if done.previous is None else style.dim(f"  (before: {done.previous})")
     head = style.bold(f"{harmless(done.namespace)} is at deploy {done.deploy}") + before
+    return _changed(head, done, ("down meanwhile", down), style)
+
+
+def branched(result: dict[str, Any], style: Style) -> str:
+    done = read(result, Branched)
+    head = style.bold(f"{harmless(done.target)} is a branch of {harmless(done.source)}")
+    stood = f"writers stood still for {span(done.pause_ms / 1000)}" if done.pause_ms else ""
+    return _changed(head, done, ("meanwhile", stood), style)
+
+
+def _changed(head: str, done: Deployed | Branched, about: tuple[str, str], style: Style) -> str:
+    rows = [["service", harmless(row.name), _past(row.action, style), _places(row)] for row in done.services]
+    rows += [["volume", harmless(row.name), _past(row.action, style), row.machine] for row in done.volumes]
     shown = table(["", "name", "was", "where"], rows, style) if rows else ""
-    return "\n\n".join(filter(None, [head, shown, pairs(about, style)]))
+    routes = ("routes", "  ".join(map(harmless, done.routes)))
+    return "\n\n".join(filter(None, [head, shown, pairs([routes, about], style)]))
 
 
 def preview(result: dict[str, Any], style: Style) -> str:

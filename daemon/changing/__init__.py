@@ -2,6 +2,8 @@
 
 from daemon.change import Change, Level
 from daemon.changing import data, instances, names, serving
+from daemon.changing.instances import GO_ON as GO_ON
+from daemon.changing.instances import PAUSE as PAUSE
 from daemon.changing.outcome import verify as verify
 from daemon.node import Node
 from daemon.primitive import Commit, Part, Step, Together
@@ -17,7 +19,8 @@ def steps(change: Change, node: Node) -> list[Part]:
         *_some(change.reserves, names.reserve(change, node)),
         serving.see_candidates(change, node),
         *_group(stopping),
-        *_some(change.snapshot, data.snapshot(change, node)),
+        *_some(change.snapshot, data.snapshot(change, change.snapshot, node)),
+        *_copy(change, node),
         *_group([data.generation(change, generation, node) for generation in change.generations]),
         *(part for members in _before_the_commit(change, node) for part in _group(members)),
         Commit(
@@ -36,6 +39,14 @@ def _before_the_commit(change: Change, node: Node) -> list[list[Step]]:
     """What starts, level by level, with the check beside what comes last: that waits for instances most of the time."""
     groups = [members for level in change.levels for members in _level(change, level, node) if members]
     return [*groups[:-1], [serving.check(change, node), *(groups[-1] if groups else ())]]
+
+
+def _copy(change: Change, node: Node) -> list[Part]:
+    """Everything after the snapshot may take its time: nobody stands still for it."""
+    copied = _some(change.copied, data.snapshot(change, change.copied, node))
+    if not change.pauses:
+        return copied
+    return [instances.pause(change, node), *copied, instances.go_on(change, node)]
 
 
 def _owning(change: Change, node: Node) -> list[Step]:

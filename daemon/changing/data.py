@@ -11,16 +11,16 @@ from daemon.records import DeployPoint, Held
 from dataplane.dataset import NotOurs
 
 
-def snapshot(change: Change, node: Node) -> Step:
-    names = [dataset.split("/")[-2] for dataset in change.snapshot]
+def snapshot(change: Change, datasets: tuple[str, ...], node: Node) -> Step:
+    names = ["/".join(dataset.split("/")[-3:-1]) for dataset in datasets]
 
     async def undo() -> None:
-        for dataset in change.snapshot:
+        for dataset in datasets:
             await _take_back(f"{dataset}@{change.operation}", change.operation, node)
 
     return Step(
         f"snapshot {', '.join(names)} at one instant",
-        lambda: node.datasets.snapshot(change.snapshot, change.operation, change.operation),
+        lambda: node.datasets.snapshot(datasets, change.operation, change.operation),
         undo,
     )
 

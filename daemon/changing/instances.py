@@ -9,6 +9,8 @@ from daemon.node import Node
 from daemon.primitive import Step, confirm
 from runtime.instance import Mount, NotReady
 
+PAUSE, GO_ON = "let writers stand still", "let writers go on"
+
 
 def fetch(image: str, digest: str, node: Node) -> Step:
     return Step(f"have the image {image}", lambda: node.instances.fetch(image, digest))
@@ -23,6 +25,23 @@ def stop(old: Old, node: Node) -> Step:
     return Step(
         f"stop {old.id}", lambda: node.instances.stop(old.id, old.grace), undo, restores=True, downtime=(old.service,)
     )
+
+
+def pause(change: Change, node: Node) -> Step:
+    async def do() -> None:
+        for id in change.pauses:
+            await node.instances.pause(id)
+
+    return Step(PAUSE, do, partial(_go_on, change, node), restores=True)
+
+
+def go_on(change: Change, node: Node) -> Step:
+    return Step(GO_ON, partial(_go_on, change, node))
+
+
+async def _go_on(change: Change, node: Node) -> None:
+    for id in change.pauses:
+        await node.instances.go_on(id)
 
 
 def start(change: Change, candidate: Candidate, node: Node) -> Step:

@@ -14,7 +14,7 @@ from daemon.planning.instances import Next, levels
 from daemon.planning.names import free, released, require_own_hostnames, require_own_ports, reserved
 from daemon.planning.places import require_here
 from daemon.primitive import By
-from daemon.records import Head, Namespace, Running, Token, Volume
+from daemon.records import Head, Namespace, Running, Source, Token, Volume
 from daemon.wire import Action
 from dataplane.dataset import Layout
 
@@ -27,7 +27,8 @@ class Wanted:
     """What the namespace is to be. `digests` are those of the services' images.
 
     `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
-    to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run.
+    to the snapshots they are to begin from, of which those of the datasets `copied` are taken by this very operation.
+    `hooks` are the commands that run for services that change; `withheld` are routes that are not carried.
     """
 
     manifest: Manifest
@@ -35,8 +36,15 @@ class Wanted:
     digests: Mapping[str, str]
     volumes: Mapping[str, VolumeManifest]
     data: Mapping[str, str] = field(default_factory=dict)
-    hooks: bool = True
+    copied: tuple[str, ...] = ()
+    hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     restored: int | None = None
+    source: Source | None = None
+    withheld: tuple[str, ...] = ()
+
+    def routes(self, service: str) -> tuple[str, ...]:
+        """Those of a service that are carried."""
+        return tuple(route for route in self.manifest.routes(service) if route not in self.withheld)
 
 
 @dataclass(frozen=True)
@@ -57,12 +65,13 @@ class Seen:
 def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change:
     """The plan that makes the namespace what is wanted. Raises Refused where it can't be."""
     before = record.head
-    require_own_hostnames(wanted.manifest, seen.taken["hostname"])
+    routes = [route for name in wanted.manifest.services for route in wanted.routes(name)]
+    require_own_hostnames(wanted.manifest.namespace, routes, seen.taken["hostname"])
     require_own_ports(wanted.manifest, seen.taken["port"], seen.listening)
     require_here(wanted.manifest, seen.machine)
     addresses = free(seen.subnet, seen.taken["address"], by.operation)
     nexts = _nexts(before, wanted, seen, addresses, by)
-    one_shots = {each.name: next(addresses) for each in nexts if each.runs_hook and not each.specification.volumes}
+    one_shots = {each.name: next(addresses) for each in nexts if each.hook and not each.specification.volumes}
     after = _head(record, wanted, nexts, seen, by)
     if before and parse(before.manifest) == wanted.manifest and _same(before, after):
         after = before
@@ -81,6 +90,7 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
         stops=tuple(old for old in goes if _stops_first(old.service, before, nexts)),
         goes=goes,
         snapshot=_datasets(before, seen.root) if after is not before else (),
+        copied=wanted.copied if generations else (),
         generations=generations,
         levels=levels(wanted.manifest.order, nexts, after, one_shots, seen.root),
         root=seen.root,
@@ -99,7 +109,7 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
         for name, specification in wanted.manifest.services.items()
     }
     changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}
-    hooked = _hooked(changed, wanted)
+    hooked = changed & wanted.hooks.keys()
     anew = changed | _rewritten(hooked, wanted)
     nexts = []
     for name, specification in wanted.manifest.services.items():
@@ -110,14 +120,9 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
             Running(f"{stem}-{number + 1}-{by.operation}", seen.machine, next(addresses), by.operation)
             for number in range(len(kept), specification.replicas)
         )
-        old, hook = olds.get(name), name in hooked
+        old, hook = olds.get(name), wanted.hooks[name] if name in hooked else ()
         nexts.append(Next(name, specification, wanted.digests[name], marked[name], old, kept, fresh, hook))
     return nexts
-
-
-def _hooked(changed: set[str], wanted: Wanted) -> set[str]:
-    """The services whose hooks run: those that change, where hooks run at all."""
-    return {name for name in changed if wanted.hooks and wanted.manifest.services[name].hooks.before}
 
 
 def _rewritten(hooked: set[str], wanted: Wanted) -> set[str]:
@@ -154,13 +159,15 @@ def _head(record: Namespace, wanted: Wanted, nexts: list[Next], seen: Seen, by: 
         at=by.at,
         who=by.who,
         manifest=wanted.text,
-        services={each.name: _service(each, virtual) for each in nexts},
+        services={each.name: _service(each, wanted.routes(each.name), virtual) for each in nexts},
         volumes=_volumes(record.head, wanted, nexts, seen.machine, by),
         restored=wanted.restored,
+        source=wanted.source or (record.head.source if record.head else None),
+        withheld=wanted.withheld,
     )
 
 
-def _service(each: Next, virtual: Iterator[str]) -> records.Service:
+def _service(each: Next, routes: tuple[str, ...], virtual: Iterator[str]) -> records.Service:
     address = (each.old.address if each.old else None) or next(virtual)
     return records.Service(
         name=each.name,
@@ -170,7 +177,7 @@ def _service(each: Next, virtual: Iterator[str]) -> records.Service:
         identity=each.identity,
         address=address if each.specification.ports else None,
         ports=tuple(records.Port(name, number) for name, number in sorted(each.specification.ports.items())),
-        routes=each.specification.routes,
+        routes=routes,
         instances=each.kept + each.fresh,
     )
 
@@ -246,9 +253,15 @@ def _stops_first(service: str, before: Head | None, nexts: list[Next]) -> bool:
     return bool(old.volumes) or (new is not None and new.update == "recreate")
 
 
+def _writes_behind(each: Next) -> bool:
+    """Whether its hook may reach data that has no new generation."""
+    hooks = each.specification.hooks
+    return bool(each.hook) and each.hook == hooks.before and not hooks.changes and not each.specification.volumes
+
+
 def _warnings(before: Head | None, wanted: Wanted, nexts: list[Next]) -> Iterator[str]:
     for each in nexts:
-        if each.runs_hook and not each.specification.hooks.changes and not each.specification.volumes:
+        if _writes_behind(each):
             yield (
                 f"the hook of {each.name} names no services in `changes`: "
                 "what it does to a running database is not taken back if the deploy fails"

@@ -18,7 +18,7 @@ HOOK_WITHIN = 3600.0
 
 @dataclass(frozen=True)
 class Next:
-    """A service as it will be: which committed instances are kept, and which are made."""
+    """A service as it will be: which committed instances are kept, which are made, and the hook that runs for it."""
 
     name: str
     specification: manifest.Service
@@ -27,7 +27,7 @@ class Next:
     old: records.Service | None
     kept: tuple[Running, ...]
     fresh: tuple[Running, ...]
-    runs_hook: bool
+    hook: tuple[str, ...]
 
     @property
     def action(self) -> Action:
@@ -47,9 +47,9 @@ def levels(
     while sorter.is_active():
         ready = sorted(sorter.get_ready())
         sorter.done(*ready)
-        going = [named[name] for name in ready if named[name].fresh or named[name].runs_hook]
+        going = [named[name] for name in ready if named[name].fresh or named[name].hook]
         if going:
-            hooks = tuple(_hook(each, after, one_shots) for each in going if each.runs_hook)
+            hooks = tuple(_hook(each, after, one_shots) for each in going if each.hook)
             found.append(Level(hooks, tuple(c for each in going for c in _candidates(each, after, root))))
     return tuple(found)
 
@@ -66,12 +66,11 @@ def _candidates(each: Next, after: Head, root: str) -> Iterator[Candidate]:
 
 
 def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
-    argv = each.specification.hooks.before
     if each.specification.volumes:
-        return Hook(each.name, argv, HOOK_WITHIN, inside=each.fresh[0].id)
+        return Hook(each.name, each.hook, HOOK_WITHIN, inside=each.fresh[0].id)
     id = f"{after.namespace}-{each.name}-hook-{after.operation}"
-    settings = _specification(each, id, one_shots[each.name], after.namespace, command=argv)
-    return Hook(each.name, argv, HOOK_WITHIN, one_shot=settings, files=each.specification.files)
+    settings = _specification(each, id, one_shots[each.name], after.namespace, command=each.hook)
+    return Hook(each.name, each.hook, HOOK_WITHIN, one_shot=settings, files=each.specification.files)
 
 
 def _specification(

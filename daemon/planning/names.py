@@ -32,18 +32,17 @@ def host(route: str) -> str:
     return route.partition("/")[0]
 
 
-def require_own_hostnames(manifest: Manifest, taken: Mapping[str, str]) -> None:
+def require_own_hostnames(namespace: str, routes: Iterable[str], taken: Mapping[str, str]) -> None:
     """No route may stand on a hostname that another namespace holds."""
-    for service in manifest.services.values():
-        for route in service.routes:
-            holder = taken.get(host(route), manifest.namespace)
-            require(
-                holder == manifest.namespace,
-                "name.taken",
-                f"cannot route {host(route)} to {manifest.namespace}",
-                f"the namespace {holder} has that hostname",
-                "choose another hostname, or remove it there first",
-            )
+    for route in routes:
+        holder = taken.get(host(route), namespace)
+        require(
+            holder == namespace,
+            "name.taken",
+            f"cannot route {host(route)} to {namespace}",
+            f"the namespace {holder} has that hostname",
+            "choose another hostname, or remove it there first",
+        )
 
 
 def require_own_ports(manifest: Manifest, taken: Mapping[str, str], listening: Container[int]) -> None:

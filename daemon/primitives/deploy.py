@@ -25,7 +25,8 @@ async def plan(ask: Deploy, node: Node, by: By) -> Change:
     record = await node.records.namespace(manifest.namespace)
     await require_room(node, f"cannot deploy {manifest.namespace}")
     digests = await _digests(manifest, node)
-    return plan_change(record, Wanted(manifest, text, digests, manifest.volumes), await see(node), by)
+    wanted = Wanted(manifest, text, digests, manifest.volumes, hooks=manifest.hooks)
+    return plan_change(record, wanted, await see(node), by)
 
 
 async def _digests(manifest: Manifest, node: Node) -> dict[str, str]:

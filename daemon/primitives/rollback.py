@@ -9,7 +9,7 @@ from daemon.node import Node
 from daemon.planning import Wanted, plan_change
 from daemon.primitive import By, Part, Told, require
 from daemon.records import DeployPoint, Head
-from daemon.seeing import require_room, see
+from daemon.seeing import require_head, require_room, see
 from daemon.wire import Deployed, Refused, Rollback
 
 KIND = "deployed"
@@ -21,8 +21,8 @@ def claims(ask: Rollback) -> dict[str, Literal["change", "read"]]:
 
 
 async def plan(ask: Rollback, node: Node, by: By) -> Change:
+    head = await require_head(node, ask.namespace, f"cannot roll {ask.namespace} back")
     record = await node.records.namespace(ask.namespace)
-    head = _deployed(record.head, ask)
     point = await _point(ask, head, node)
     await require_room(node, f"cannot roll {ask.namespace} back")
     manifest = parse(point.head.manifest)
@@ -32,17 +32,10 @@ async def plan(ask: Rollback, node: Node, by: By) -> Change:
         digests=await _digests(manifest, point, node),
         volumes=_volumes(point),
         data={} if ask.code_only else await _snapshots(ask, point, node),
-        hooks=False,
         restored=point.head.deploy,
+        withheld=point.head.withheld,
     )
     return plan_change(record, wanted, await see(node), by)
-
-
-def _deployed(head: Head | None, ask: Rollback) -> Head:
-    if head is None:
-        what = f"cannot roll {ask.namespace} back"
-        raise Refused("namespace.missing", what, f"there is no namespace {ask.namespace}", "ployzctl status")
-    return head
 
 
 async def _point(ask: Rollback, head: Head, node: Node) -> DeployPoint:

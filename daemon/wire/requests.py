@@ -28,6 +28,34 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True, tag="rollback"):
     code_only: bool = False
 
 
+Mode = Literal["branch", "fresh"]
+
+
+class Branch(Struct, frozen=True, forbid_unknown_fields=True, tag="branch"):
+    """Make a running copy of a namespace, with its data. `services` and `volumes` name those of another mode.
+
+    A volume in mode `fresh` begins empty, and a service in that mode with volumes that do; `sets` maps
+    `SERVICE.KEY` to what the manifest of the copy says instead.
+    """
+
+    source: str
+    target: str
+    service_mode: Mode = "branch"
+    volume_mode: Mode = "branch"
+    services: dict[str, Mode] = {}
+    volumes: dict[str, Mode] = {}
+    sets: dict[str, str] = {}
+    freeze: bool = False
+
+
+class Promote(Struct, frozen=True, forbid_unknown_fields=True, tag="promote"):
+    """Deploy the services of one namespace, as a rule a branch, into another; `with_data` its data too."""
+
+    source: str
+    target: str
+    with_data: bool = False
+
+
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """The cluster in one screen."""
 
@@ -108,7 +136,7 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback
+Mutation = Deploy | Rollback | Branch | Promote
 Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
 Request = Mutation | Look | Exec | OpResume | OpAbort
 

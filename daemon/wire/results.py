@@ -39,6 +39,22 @@ class Deployed(Struct, frozen=True):
     downtime_s: dict[str, float]
 
 
+class Branched(Struct, frozen=True):
+    """kind `branched`. All volumes are of one `instant`, or of one on each machine, or writers stood still meanwhile.
+
+    `pause_ms` is for how long they did.
+    """
+
+    source: str
+    target: str
+    deploy: int
+    consistency: Literal["instant", "per-machine", "cluster"]
+    pause_ms: float
+    services: list[ServiceResult]
+    volumes: list[VolumeResult]
+    routes: list[str]
+
+
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
     """`down` names the services that nobody reaches from this step until the flip; `bytes` have to be moved."""
 

@@ -58,6 +58,7 @@ class Instance:
     restarts: int = 0
     last_exit: int | None = None
     log: str = ""
+    paused: bool = False
 
     @property
     def up(self) -> bool:
@@ -168,6 +169,16 @@ class FakeEngine:
         if instance is not None and instance.up:
             instance.status, instance.last_exit = "stopped", 0
 
+    async def pause(self, id: str) -> None:
+        await self.touch(f"engine pause {id}", lambda: self._pause(id, paused=True))
+
+    async def go_on(self, id: str) -> None:
+        await self.touch(f"engine go on {id}", lambda: self._pause(id, paused=False))
+
+    def _pause(self, id: str, *, paused: bool) -> None:
+        if id in self.instances and self.instances[id].up:
+            self.instances[id].paused = paused
+
     async def remove(self, id: str) -> None:
         await self.touch(f"engine remove {id}", lambda: self._remove(id))
         for key in [key for key in self.files if key[0] == id]:
@@ -227,7 +238,7 @@ class FakeEngine:
     def seen(self) -> list[tuple[Any, ...]]:
         """All that anybody could notice of the instances."""
         told = [
-            (c.id, c.status, c.ip, c.image, tuple(sorted(c.labels.items())))
+            (c.id, c.status, self.instances[c.id].paused, c.ip, c.image, tuple(sorted(c.labels.items())))
             for c in map(self._condition, self.instances)
         ]
         return [*sorted(told), *sorted((key, tuple(sorted(held.items()))) for key, held in self.files.items())]

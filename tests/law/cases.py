@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from daemon.wire import Deploy, Mutation, Rollback
+from msgspec.structs import replace
+
+from daemon.wire import Branch, Deploy, Mutation, Promote, Rollback
 
 SHOP = """
-namespace = "shop"
+namespace = "{namespace}"
 [services.db]
 image = "db:{db}"
 volumes = {{ data = "/data" }}
@@ -22,11 +24,14 @@ replicas = {replicas}
 """
 
 
-def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "") -> Deploy:
-    return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more))
+def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "", namespace: str = "shop") -> Deploy:
+    return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more, namespace=namespace))
 
 
 HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
+SCRUB = 'hooks = { on_branch = ["scrub"] }'
+BAD_SCRUB = 'hooks = { on_branch = ["scrub-badly"] }'
+PR = Branch("shop", "pr-42")
 BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
 
 
@@ -76,4 +81,15 @@ CASES = (
     Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),
     Case("roll far back", (shop(), shop(db=2), shop(db=3)), Rollback("shop", to=1)),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
+    Case("branch", (shop(),), PR),
+    Case("branch while writers stand still", (shop(),), replace(PR, freeze=True)),
+    Case("branch without data", (shop(),), replace(PR, volume_mode="fresh")),
+    Case("branch and scrub", (shop(more=SCRUB),), PR),
+    Case("a branch whose hook fails", (shop(more=BAD_SCRUB),), PR),
+    Case("branch a branch", (shop(), PR), Branch("pr-42", "pr-43")),
+    Case("deploy into a branch", (shop(), PR), shop(db=2, namespace="pr-42")),
+    Case("replace a writer that was branched", (shop(), PR), shop(db=2)),
+    Case("promote", (shop(), PR, shop(web="2", namespace="pr-42")), Promote("pr-42", "shop")),
+    Case("promote with data", (shop(), PR, shop(db=2, namespace="pr-42")), Promote("pr-42", "shop", with_data=True)),
+    Case("roll back a promote", (shop(), PR, Promote("pr-42", "shop", with_data=True)), Rollback("shop")),
 )

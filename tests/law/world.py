@@ -22,9 +22,8 @@ from daemon.engine import Engine
 from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
-from daemon.primitive import Primitive
-from daemon.primitives import deploy, rollback
 from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation
+from daemon.repertoire import PRIMITIVES
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import Means
@@ -34,7 +33,7 @@ from dataplane.entry import StoreDown
 from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
 from dataplane.names import NamesProblem
-from runtime.instance import EngineProblem
+from runtime.instance import EngineProblem, Specification
 from tests.fakes.engine import FakeEngine, Program
 from tests.fakes.kv import FakeKv
 from tests.fakes.serving import FakeFirewall, FakeGateway, FakeNames
@@ -109,6 +108,8 @@ class World:
         self.gateway = FakeGateway(self.touch)
         self.instances.programs |= {
             ("migrate",): Program(exits=0, on_run=lambda _: self.migrate()),
+            ("scrub",): Program(exits=0, on_run=self.scrub),
+            ("scrub-badly",): Program(exits=1, on_run=self.scrub),
             ("migrate-badly",): Program(exits=1, says="no such column", on_run=lambda _: self.migrate()),
             "db:666": Program(becomes_ready=False),
         }
@@ -216,6 +217,12 @@ class World:
         [path] = self.instances.writers()
         self.zfs.write(path.removeprefix("/fake/"), "schema", b"new")
 
+    def scrub(self, hook: Specification) -> None:
+        """The hook reaches the candidate of its own namespace, and overwrites what is personal."""
+        for path in self.instances.writers():
+            if f"/{hook.labels['ployz.namespace']}/" in path:
+                self.zfs.write(path.removeprefix("/fake/"), "row", b"scrubbed")
+
 
 Ending = Literal["done", "refused", "taken back", "stuck", "crashed"]
 ENDINGS: dict[type[BaseException], Ending] = {
@@ -233,9 +240,8 @@ def boot(world: World) -> Operations:
     plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
     node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane)
-    primitives: dict[str, Primitive] = {"deploy": deploy, "rollback": rollback}
     engine = Engine(node, patience=())
-    means = Means(world.disk / "operations", engine, store, primitives, now=lambda: "2026-01-01T00:00:00.000Z")
+    means = Means(world.disk / "operations", engine, store, PRIMITIVES, now=lambda: "2026-01-01T00:00:00.000Z")
     world.operations = Operations(means)
     return world.operations
 

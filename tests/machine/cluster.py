@@ -183,15 +183,16 @@ class Cluster:
         """The database, as text: two dumps of the same data are the same to the byte."""
         return self.docker("exec", self._database(), "pg_dump", "-U", "shop", "--restrict-key=x", "shop")
 
-    def rows(self) -> list[tuple[int, str]]:
+    def rows(self, namespace: str = "shop") -> list[tuple[int, str]]:
         """Every row's id and by whom it is, as the database has it."""
         told = self.docker(
-            "exec", self._database(), "psql", "-U", "shop", "-Atc", "SELECT id, by FROM rows ORDER BY id"
+            "exec", self._database(namespace), "psql", "-U", "shop", "-Atc", "SELECT id, by FROM rows ORDER BY id"
         )
         return [(int(id), by) for id, _, by in (line.partition("|") for line in told.splitlines())]
 
-    def _database(self) -> str:
-        [container] = [n for n in self.docker("ps", "--format", "{{.Names}}").split() if n.startswith("shop-db-")]
+    def _database(self, namespace: str = "shop") -> str:
+        names = self.docker("ps", "--format", "{{.Names}}").split()
+        [container] = [name for name in names if name.startswith(f"{namespace}-db-")]
         return container
 
     def journal(self, operation: str) -> Path:

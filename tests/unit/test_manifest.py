@@ -43,7 +43,7 @@ def test_the_shop_in_full() -> None:
     db, web = shop.services["db"], shop.services["web"]
     assert (db.update, web.update) == ("recreate", "blue_green")
     assert db.ready == Ready(exec=("pg_isready", "-U", "postgres"), every=0.5, timeout=120.0)
-    assert web.routes == ("shop.example.com", "shop.preview.example.com/api")
+    assert shop.routes("web") == ("shop.example.com", "shop.preview.example.com/api")
     assert shop.volumes == {"data": Volume(quota=10 * 2**30, owner="999:999", mode="0700")}
 
 

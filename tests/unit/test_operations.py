@@ -205,7 +205,9 @@ def test_a_deploy_that_changes_nothing_is_done_even_if_it_is_aborted() -> None:
 def test_its_time_is_over_before_the_commit() -> None:
     async def test(world: World, operations: Operations) -> None:
         before = seen(world)
-        _, task = await halted(world, operations, "engine create", timeout=0.01)
+        _, task = await halted(world, operations, "engine create")
+        with pytest.raises(TakenBack):
+            await asked(operations, timeout=0.01)
         with pytest.raises(TakenBack):
             await task
         assert seen(world) == before
@@ -215,9 +217,9 @@ def test_its_time_is_over_before_the_commit() -> None:
 
 def test_its_time_is_over_after_the_commit() -> None:
     async def test(world: World, operations: Operations) -> None:
-        halt, task = await halted(world, operations, "engine remove", timeout=0.01)
+        halt, _ = await halted(world, operations, "engine remove")
         with pytest.raises(Stuck) as detached:
-            await task
+            await asked(operations, timeout=0.01)
         assert (detached.value.code, detached.value.operation) == ("operation.detached", ID)
         halt.go.set()
         assert (await operations.resume(ID, ignore)).kind == "deployed"

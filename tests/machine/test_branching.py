@@ -1,0 +1,95 @@
+"""Branching a database that is written to: what was acknowledged before is there, and nothing is shared afterwards."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.machine.clients import writing
+from tests.machine.cluster import Cluster, wait_until
+
+PR = "pr-42.localhost"
+
+
+@pytest.fixture
+def shop_alone(shop: Cluster) -> Iterator[Cluster]:
+    """The demo; what is branched from it is purged afterwards."""
+    yield shop
+    shop.done("namespace", "rm", "pr-42", "--purge", "--yes")
+
+
+def test_a_branch_of_what_is_written_to_has_what_was_acknowledged_before_and_shares_nothing(
+    shop_alone: Cluster,
+) -> None:
+    shop = shop_alone
+    with writing(shop.url, "shop.localhost", count=2) as writer:
+        wait_until(lambda: len(writer.acknowledged) > 20, "rows are written")
+        before = dict(writer.acknowledged)
+        done = shop.done("branch", "apply", "shop", "pr-42")
+        asked = len(writer.acknowledged)
+        wait_until(lambda: len(writer.acknowledged) > asked + 20, "rows are written on")
+    assert writer.failures == []
+    assert (done["source"], done["target"], done["consistency"], done["pause_ms"]) == ("shop", "pr-42", "instant", 0)
+    assert done["routes"] == [PR]
+    source, copied = dict(shop.rows()), dict(shop.rows("pr-42"))
+    assert before.items() <= copied.items() <= source.items()
+    assert len(copied) < len(source)
+    branches_own = int(shop.get("/rows", method="POST", host=PR))
+    sources_own = shop.write_row()
+    assert dict(shop.rows("pr-42")).keys() - copied.keys() == {branches_own}
+    assert dict(shop.rows()).keys() - source.keys() == {sources_own}
+
+
+def test_writers_stand_still_only_for_the_snapshots(shop_alone: Cluster) -> None:
+    shop = shop_alone
+    with writing(shop.url, "shop.localhost") as writer:
+        wait_until(lambda: len(writer.acknowledged) > 5, "rows are written")
+        done = shop.done("branch", "apply", "shop", "pr-42", "--freeze")
+    assert writer.failures == []
+    assert 0 < done["pause_ms"] < 5000
+    paused = shop.docker("ps", "--filter", "status=paused", "--format", "{{.Names}}")
+    assert paused == ""
+
+
+def test_a_promote_with_data_moves_code_and_data_and_can_be_rolled_back(shop_alone: Cluster) -> None:
+    shop = shop_alone
+    shop.done("branch", "apply", "shop", "pr-42", "--set", "web.image=ployz-demo/web:2")
+    branches_own = int(shop.get("/rows", method="POST", host=PR))
+    sources_own = shop.write_row()
+    there = dict(shop.rows())
+    done = shop.done("promote", "pr-42", "shop", "--with-data")
+    assert {service["name"]: service["action"] for service in done["services"]} == {"db": "replace", "web": "replace"}
+    assert shop.get("/version") == "2"
+    assert dict(shop.rows()) == dict(shop.rows("pr-42"))
+    assert branches_own in dict(shop.rows())
+    shop.done("rollback", "shop")
+    assert (shop.get("/version"), dict(shop.rows())) == ("1", there)
+    assert sources_own in there
+
+
+def test_a_branch_that_fails_is_taken_back_and_its_source_never_noticed(shop_alone: Cluster) -> None:
+    shop = shop_alone
+    before = shop.datasets(), shop.container_ids()
+    with writing(shop.url, "shop.localhost") as writer:
+        ran = shop.ctl("branch", "apply", "shop", "pr-43", "--set", 'web.command=["python3", "-c", "exit(7)"]')
+    assert (ran.code, ran.error["state"]) == (4, "taken_back"), ran.out
+    assert "ended with code 7" in ran.error["why"]
+    assert writer.failures == []
+    assert (shop.datasets(), shop.container_ids()) == before
+
+
+def test_what_cannot_be_branched_is_refused(shop_alone: Cluster) -> None:
+    shop = shop_alone
+    for words, code in (
+        (("shop", "shop"), "branch.itself"),
+        (("shpo", "pr-42"), "namespace.missing"),
+        (("shop", "pr-42", "--volume", "dta=fresh"), "branch.unknown"),
+        (("shop", "pr-42", "--service", "wbe=fresh"), "branch.unknown"),
+        (("shop", "pr-42", "--set", "wbe.replicas=2"), "set.service"),
+        (("shop", "pr-42", "--set", "web.replicsa=2"), "manifest.unknown_key"),
+        (("shop", "pr-42", "--set", "web.image=ployz-demo/nothing:1"), "image.missing"),
+    ):
+        ran = shop.ctl("branch", "apply", *words)
+        assert (ran.code, ran.error["code"]) == (3, code), ran.out
+    shop.done("branch", "apply", "shop", "pr-42")
+    ran = shop.ctl("branch", "apply", "shop", "pr-42")
+    assert (ran.code, ran.error["code"]) == (3, "namespace.exists")
