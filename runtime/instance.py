@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+Runtime = Literal["docker", "host"]
+"""What an instance is: a container, or a process of the machine."""
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -19,7 +22,8 @@ class Specification:
 
     `id` is its name with the engine, unguessable because Docker resolves container names across namespaces.
     `image` is a digest or an image id. `labels` and the operation that makes it are its marks. `stop_grace` is
-    seconds. `survives` says whether the engine restarts it when it fails (never at boot).
+    seconds. `survives` says whether the engine restarts it when it fails (never at boot). With `runtime` "host" the
+    image and the entry point mean nothing.
     """
 
     id: str
@@ -36,6 +40,7 @@ class Specification:
     shm: int | None = None
     stop_grace: float = 10.0
     survives: bool = True
+    runtime: Runtime = "docker"
 
 
 Status = Literal["created", "running", "restarting", "stopped"]
