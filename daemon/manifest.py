@@ -49,9 +49,13 @@ class Hooks(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
-    """One service as its manifest specifies it. Durations in seconds, sizes in bytes."""
+    """One service as its manifest specifies it. Durations in seconds, sizes in bytes.
 
-    image: Image
+    On the host it has no image: its command is a program of the machine.
+    """
+
+    image: Image = ""
+    runtime: Literal["docker", "host"] = "docker"
     pull: Literal["missing", "always", "never"] = "missing"
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
@@ -101,7 +105,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 # fmt: off
 _NOT_YET = (
-    "runtime", "secrets", "branch_secrets", "files", "place", "ulimits", "devices", "cap_add", "read_only", "log",
+    "secrets", "branch_secrets", "files", "place", "ulimits", "devices", "cap_add", "read_only", "log",
     "publish", "resources",
 )
 # fmt: on

@@ -11,11 +11,15 @@ from runtime.instance import Check
 ROUTING = frozenset({"after", "routes", "replicas", "hooks", "update", "ready", "ports", "pull", "image"})
 """Settings that no instance feels: changing them replaces none."""
 
+HOST = "host"
+"""What stands for image and digest of a service that runs as a process of the machine."""
+
 
 def of(specification: Service, digest: str, volumes: Mapping[str, Volume]) -> str:
     """A hash of all that an instance feels: its image's digest, its settings, its volumes' layouts.
 
-    The digest, not the image's name: a tag that moved is a change.
+    The digest, not the image's name: a tag that moved is a change. On the host it is always HOST: a program that was
+    exchanged under its name is none, and a restart would run it.
     """
     settings = {key: value for key, value in msgspec.to_builtins(specification).items() if key not in ROUTING}
     layouts = {name: volumes[name] for name in specification.volumes if name in volumes}

@@ -1,6 +1,7 @@
 """The control group of an instance: what it started is in there, so all of it can be found and ended by its name."""
 
 import asyncio
+import hashlib
 import os
 import re
 import signal
@@ -74,6 +75,15 @@ class Group:
         """It and all below it, parents first."""
         for path, _, _ in os.walk(self.path):
             yield Path(path)
+
+
+def control_groups(folder: Path, *, systemd: bool) -> Path:
+    """Below which group those of a machine's instances lie: by `folder`, where that machine keeps everything.
+
+    Units of systemd lie where it puts them, so that is the hierarchy itself. Raises EngineProblem.
+    """
+    root = hierarchy(Path("/proc/self/mountinfo").read_text())
+    return root if systemd else root / f"ployz-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
 def hierarchy(mountinfo: str) -> Path:
