@@ -65,7 +65,8 @@ def hiding(mountinfo: str, targets: Sequence[str], hidden: Sequence[Path]) -> It
         if below and str(path) not in targets:
             yield ("umount", "--lazy", str(path))
     for folder in hidden:
-        if folder.is_dir():
+        within = any(folder != other and folder.is_relative_to(other) for other in hidden)
+        if folder.is_dir() and not within:
             yield ("mount", "-t", "tmpfs", "-o", "size=4k,mode=0755", "tmpfs", str(folder))
 
 
