@@ -108,7 +108,8 @@ def sweep(folder: Path) -> None:
 
 
 def _write(file: Path, content: bytes) -> None:
-    with open(file, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as stream:
+    with file.open("wb") as stream:
+        os.fchmod(stream.fileno(), 0o644)  # the folder lets nobody in, but what is mounted from it is for everybody
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
