@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from runtime.logs import Line
-from runtime.stream import STREAMS, Stream
+from runtime.stream import PIECE, STREAMS, Stream
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks at a log that is followed."""
@@ -19,8 +20,8 @@ async def lines(
 ) -> AsyncGenerator[Line, None]:
     """Both streams, oldest first; then those that come, as long as the instance `goes_on`. `since` is Unix seconds."""
     reader = Reader(folder)
-    past = [line for line in reader.read() if since is None or line[1] >= _written(since)]
-    for line in past if tail is None else past[len(past) - min(tail, len(past)) :]:
+    past = (line for line in reader.read() if since is None or line[1] >= _written(since))
+    for line in past if tail is None else deque(past, maxlen=tail):
         yield line
     while goes_on:
         more = goes_on()  # asked first: what it wrote before it ended is read all the same
@@ -40,23 +41,22 @@ class Reader:
 
     def read(self) -> Iterator[Line]:
         """What was written since the last time."""
-        for rows in self._rows():
-            yield from self._joined(rows)
+        yield from self._joined(self._rows())
 
-    def _rows(self) -> Iterator[Iterable[bytes]]:
-        names = ("log.1", "log") if self._turned() else ("log",)
-        for name in names:
+    def _rows(self) -> Iterator[bytes]:
+        for name in ("log.1", "log") if self._turned() else ("log",):
             try:
                 with (self.folder / name).open("rb") as file:
                     inode = os.fstat(file.fileno()).st_ino
-                    file.seek(self.at if inode == self.inode else 0)
-                    whole = file.read()
-                    whole = whole[: whole.rfind(b"\n") + 1]
-                    self.at = (self.at if inode == self.inode else 0) + len(whole)
-                    self.inode = inode
+                    self.at, self.inode = self.at if inode == self.inode else 0, inode
+                    file.seek(self.at)
+                    for row in file:
+                        if not row.endswith(b"\n"):
+                            break  # it is just being written
+                        self.at += len(row)
+                        yield row[:-1]
             except FileNotFoundError:
                 continue
-            yield whole.splitlines()
 
     def _turned(self) -> bool:
         """Whether what was read last is the older file by now; at first both are read."""
@@ -74,10 +74,11 @@ class Reader:
             if name not in NAMES:
                 continue  # cut by a loss of power
             began, before = self.open_lines.pop(NAMES[name], (at.decode(errors="replace"), b""))
-            if kind == b"P":
-                self.open_lines[NAMES[name]] = began, before + text
+            whole = before + text
+            if kind == b"P" and len(whole) <= 16 * PIECE:
+                self.open_lines[NAMES[name]] = began, whole
             else:
-                yield NAMES[name], began, before + text
+                yield NAMES[name], began, whole
 
 
 def _written(since: float) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from runtime.command import CommandFailed, run
 from runtime.instance import EngineProblem
@@ -21,11 +21,16 @@ class Pair:
     def name(self) -> str:
         return f"ph{hashlib.sha256(self.id.encode()).hexdigest()[:12]}"
 
+    @staticmethod
+    def hardware_address(ip: str) -> str:
+        """The same for an address at each start, and what a container of that address has: neighbours remember it."""
+        return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *ip_address(ip).packed))
+
     async def join(self, pid: int, ip: str) -> None:
         """Give the network namespace of `pid` this address on the bridge. Raises CommandError, EngineProblem."""
         bridge, size = self.bridge, str(self.bridge.mtu)
         enter = ("nsenter", f"--target={pid}", "--net", "--", "ip")
-        peer = ("peer", "name", "eth0", "mtu", size, "netns", str(pid))
+        peer = ("peer", "name", "eth0", "mtu", size, "address", self.hardware_address(ip), "netns", str(pid))
         await run("ip", "link", "add", self.name, "mtu", size, "type", "veth", *peer)
         await run("ip", "link", "set", self.name, "master", bridge.interface, "up")
         # An instance may reach itself through the address of its own service.

@@ -254,6 +254,9 @@ def test_addresses_reach_containers_and_the_machine_and_the_other_way_round(real
         asked = await real.instances.run(served.id, ("sh", "-c", f"nc -w 2 {here} 8080 < /dev/null && echo met"), 10)
         assert "met" in asked.output
         await real.instances.remove(served.id)
+        await host.stop(id, 5)
+        await host.start(id)
+        await host.ready(id, Check(http="/", port=8080, every=0.05, timeout=3))
 
     asyncio.run(scenario())
 

@@ -10,6 +10,7 @@ from runtime.host import mounts
 from runtime.host.group import hierarchy
 from runtime.host.inside import Log, identity
 from runtime.host.logs import Reader, lines
+from runtime.host.network import Pair
 from runtime.host.place import Place, Recorded, State, sweep
 from runtime.host.systemd import is_init, unit_command, unit_group
 from runtime.instance import EngineProblem, Mount, Specification
@@ -91,6 +92,10 @@ def test_volumes_of_others_are_let_go_and_our_folders_are_covered(tmp_path: Path
     words = list(mounts.hiding(mountinfo, ["/srv"], (data, data / "volumes")))
     assert words[:2] == [("umount", "--lazy", f"{data}/volumes/shop/{name}") for name in "ba"]
     assert [each[-1] for each in words[2:]] == [str(data)], "what lies in a covered folder is covered with it"
+
+
+def test_an_address_keeps_its_hardware_address() -> None:
+    assert Pair.hardware_address("10.210.1.7") == "02:42:0a:d2:01:07"
 
 
 def test_who_a_process_is() -> None:
