@@ -12,7 +12,7 @@ from tests.machine.cutting import kill_at
 from tests.machine.explained import explained
 from tests.machine.hosted import HOST, hosted
 
-EVENTS = (2, 9, 14, 19, 24, 30, 36)
+EVENTS = (4, 12, 20, 28, 36)
 """Lines of the journal at which the daemon is killed: before, at and after the commit."""
 
 
