@@ -50,7 +50,7 @@ def _looking(settings: Settings, up: Up, operations: Operations) -> Looking:
         "version": VERSION,
         "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
     }
-    return Looking(settings.machine, up.mirror, up.docker, up.datasets, running, about)
+    return Looking(settings.machine, up.mirror, up.engines, up.datasets, running, about)
 
 
 async def _signal() -> None:

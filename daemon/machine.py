@@ -24,11 +24,15 @@ from dataplane.gateway import Gateway
 from dataplane.kv import Kv
 from dataplane.names import Names
 from dataplane.nats_server import NatsServer
-from dataplane.pool import PoolWish, open_pool
+from dataplane.pool import PoolWish, mountpoint, open_pool
 from dataplane.process import Process
 from dataplane.zfs import Zfs
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
+from runtime.engines import Engines
+from runtime.host.engine import Host
+from runtime.host.group import control_groups
+from runtime.host.systemd import is_init
 from runtime.network import Bridge, ensure_network
 
 log = logging.getLogger("ployzd")
@@ -53,13 +57,18 @@ class Settings:
     address: str = "10.210.1.1"
     default_bridge: str = "10.209.1.1/24"
 
+    @property
+    def bridge(self) -> Bridge:
+        """The network that instances join."""
+        return Bridge(self.subnet, self.address, MTU)
+
 
 @dataclass(frozen=True)
 class Up:
     """The parts of a machine that is up."""
 
     node: Node
-    docker: Docker
+    engines: Engines
     datasets: Zfs
     store: Store
     mirror: Mirror
@@ -72,15 +81,16 @@ async def bring_up(settings: Settings) -> Up:
     for part in ("operations", "serving"):
         (settings.folder / part).mkdir(exist_ok=True)
     server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
-    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _engine(settings), _records(server))
+    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _docker(settings), _records(server))
+    engines = Engines(docker, await _host(settings, datasets.root))
     store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
     await _found(store, settings)
     mirror.load()
     names, gateway = _names(settings), _gateway(settings)
     serving = await _serving(settings, store, names, gateway)
     await _have_files(store, docker)
-    node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving)
-    watching = Watching(settings.machine, serving, [docker])
+    node = Node(settings.machine, settings.subnet, settings.services, datasets, engines, store, serving)
+    watching = Watching(settings.machine, serving, [engines.docker, engines.host])
     keeping = (
         Kept("nats-server", server.running, server.ensure),
         Kept("dnsmasq", _found_by(names.process), names.ensure),
@@ -91,7 +101,7 @@ async def bring_up(settings: Settings) -> Up:
         _going_on("watching", watching.follow()),
         *(_going_on(kept.name, keep(kept)) for kept in keeping),
     )
-    return Up(node, docker, datasets, store, mirror, following)
+    return Up(node, engines, datasets, store, mirror, following)
 
 
 def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -106,11 +116,26 @@ def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None
     return task
 
 
-async def _engine(settings: Settings) -> Docker:
+async def _docker(settings: Settings) -> Docker:
     socket = settings.engine or await _own_engine(settings)
-    docker = Docker(socket, "ploy", settings.address, files=settings.folder / "files")
-    await ensure_network(docker.engine, Bridge(settings.subnet, settings.address, MTU))
+    docker = Docker(socket, settings.bridge.name, settings.address, files=settings.folder / "files")
+    await ensure_network(docker.engine, settings.bridge)
     return docker
+
+
+async def _host(settings: Settings, pool: str) -> Host:
+    """Processes of this machine. No instance sees where the machine keeps everything, others' volumes included."""
+    folder = settings.folder.resolve()
+    host = Host(
+        folder / "host",
+        settings.bridge,
+        control_groups(folder, systemd=is_init()),
+        settings.address,
+        (folder, await mountpoint(pool)),
+        systemd=is_init(),
+    )
+    host.adopt()
+    return host
 
 
 async def _own_engine(settings: Settings) -> Path:

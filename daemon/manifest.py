@@ -84,9 +84,13 @@ class Resources(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
-    """One service as its manifest specifies it. Durations in seconds, sizes in bytes."""
+    """One service as its manifest specifies it. Durations in seconds, sizes in bytes.
 
-    image: Image
+    On the host it has no image: its command is a program of the machine.
+    """
+
+    image: Image = ""
+    runtime: Literal["docker", "host"] = "docker"
     pull: Literal["missing", "always", "never"] = "missing"
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
@@ -147,7 +151,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 # fmt: off
 _NOT_YET = (
-    "runtime", "secrets", "branch_secrets",
+    "secrets", "branch_secrets",
 )
 # fmt: on
 _NO_MOUNTS = Unfit(

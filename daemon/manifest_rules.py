@@ -18,12 +18,15 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ROUTE = re.compile(rf"(?P<host>{_LABEL}(\.{_LABEL})*)(?P<path>(/[A-Za-z0-9._~-]+)*)", re.ASCII)
 _HTTP_PATH = re.compile(r"/[!-~]*", re.ASCII)
 _SEND = "deploy -f FILE sends what a file beside the manifest contains; or write it under [files]"
+OF_CONTAINERS = ("files", "ulimits", "devices", "cap_add", "read_only", "log", "resources")
+"""What only an engine of containers can give; a program of the machine has what its user has."""
 _TARGET = re.compile(r"(/[^/:,\0-\x1f\x7f]+)+")
 
 
 def faults(manifest: Manifest) -> Iterator[Fault]:
     """Everything that is wrong, services in the order of the manifest."""
     for name, service in manifest.services.items():
+        yield from _runtime(name, service)
         yield from _commands(name, service)
         yield from _ports(name, service)
         yield from _readiness(name, service)
@@ -37,6 +40,24 @@ def faults(manifest: Manifest) -> Iterator[Fault]:
     yield from _shared_volumes(manifest)
     yield from _shared_routes(manifest)
     yield from _cycles(manifest)
+
+
+def _runtime(name: str, service: Service) -> Iterator[Fault]:
+    """A container is made from an image; a process of the machine is a command, and nothing else of those."""
+    if service.runtime == "docker":
+        if not service.image:
+            hint = 'name one; a program of the machine has runtime = "host"'
+            yield _fault("missing", name, "image", "is missing", hint)
+        return
+    if service.command is None:
+        yield _fault("missing", name, "command", 'is missing, which a service with runtime = "host" has to have')
+    defaults = {"image": "", "entrypoint": None, "pull": "missing"}
+    for key in (key for key, default in defaults.items() if getattr(service, key) != default):
+        yield _fault("value", name, key, 'means nothing with runtime = "host", where no image is run', "leave it out")
+    plain = type(service)()
+    for key in OF_CONTAINERS:
+        if getattr(service, key) != getattr(plain, key):
+            yield _fault("value", name, key, 'is for containers only, not for runtime = "host"', "leave it out")
 
 
 def _commands(name: str, service: Service) -> Iterator[Fault]:

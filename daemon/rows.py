@@ -75,8 +75,9 @@ def _deploy(head: Head, snapshots: dict[str, str], *, current: bool = False) -> 
 
 
 def pinned(service: Service) -> str:
-    """`postgres:16@sha256:…`: the image as it was asked for, and what it meant then."""
-    return service.image if "@" in service.image else f"{service.image}@{service.digest}"
+    """`postgres:16@sha256:…`: the image as it was asked for, and what it meant then; `host` where there is none."""
+    is_exact = "@" in service.image or service.specification.runtime == "host"
+    return service.image if is_exact else f"{service.image}@{service.digest}"
 
 
 def troubles(rows: Iterable[InstanceRow], pools: Iterable[PoolStatus], now: datetime) -> Iterator[str]:

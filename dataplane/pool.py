@@ -194,10 +194,15 @@ async def _ensure_root(wish: PoolWish) -> None:
         objection = await tool.change("create", "-o", place, "-o", "canmount=off", wish.root)
         if wish.root not in await tool.read(wish.root):
             raise objection or ZfsProblem(f"cannot create {wish.root}: zfs says it did, but it does not exist")
-    mountpoint = (await run("zfs", "get", "-H", "-o", "value", "mountpoint", wish.root)).strip()
-    if not mountpoint.startswith("/"):
+    mounted = await mountpoint(wish.root)
+    if not mounted.is_absolute():
         hint = f"zfs set mountpoint={wish.folder / 'volumes'} {wish.root}"
-        raise ZfsProblem(f"cannot use {wish.root}: its mountpoint is {mountpoint}; try `{hint}`")
+        raise ZfsProblem(f"cannot use {wish.root}: its mountpoint is {mounted}; try `{hint}`")
+
+
+async def mountpoint(root: str) -> Path:
+    """Where the datasets below `root` are mounted; no absolute path where they are not. Raises CommandError."""
+    return Path((await run("zfs", "get", "-H", "-o", "value", "mountpoint", root)).strip())
 
 
 async def _zpool(*argv: str) -> str:

@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "HOME": "/",
 }
+PIPES = (asyncio.subprocess.PIPE, asyncio.subprocess.PIPE, asyncio.subprocess.PIPE)
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
@@ -134,15 +135,50 @@ async def detach(
     return process.pid
 
 
-async def _start(command: tuple[str, ...]) -> asyncio.subprocess.Process:
+@dataclass(frozen=True)
+class Conversation:
+    """A running command that somebody talks to. It leads a process group, which `end` kills; it dies with the daemon.
+
+    With a terminal, `terminal` is the descriptor of our side of it, and the process has no pipes.
+    """
+
+    process: asyncio.subprocess.Process
+    terminal: int | None = None
+
+    async def end(self) -> int:
+        """Kill its group, unless it has ended, and bury it; its exit code (below zero: the signal)."""
+        if self.process.returncode is None:
+            _signal_group(self.process.pid, signal.SIGKILL)
+        return await self.process.wait()
+
+
+async def converse(*argv: str | Path, pass_fds: Sequence[int] = (), terminal: bool = False) -> Conversation:
+    """Start a command with its streams open. With a terminal it has still to take it as its controlling one."""
+    command = tuple(os.fspath(word) for word in argv)
+    if not terminal:
+        return Conversation(await _start(command, PIPES, pass_fds))
+    ours, theirs = os.openpty()
+    try:
+        return Conversation(await _start(command, (theirs, theirs, theirs), pass_fds), ours)
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+
+
+async def _start(
+    command: tuple[str, ...], streams: tuple[int, int, int] = PIPES, pass_fds: Sequence[int] = ()
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *DIES_WITH_US,
         *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdin=streams[0],
+        stdout=streams[1],
+        stderr=streams[2],
         env=ENVIRONMENT,
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import docker
 from runtime import changes, health, images, logs
 from runtime.connections import established
 from runtime.container import OPERATION, Inspected, condition, ignored, inspected, request
+from runtime.ending import instance_ended, run_to_end
 from runtime.engine import Absent, Engine
 from runtime.files import Files
 from runtime.instance import (
@@ -22,7 +22,6 @@ from runtime.instance import (
     EngineProblem,
     ImageMissing,
     NameTaken,
-    NotReady,
     SettingIgnored,
     Specification,
 )
@@ -32,8 +31,6 @@ LOOK_AGAIN = 0.05
 """Seconds between two looks at something that is on its way."""
 GOING = 10.0
 """Seconds that the engine may take to finish a removal that it has begun."""
-KEPT = 64 * 1024
-"""Bytes of a command's output that are kept, from the end."""
 
 
 class Docker:
@@ -201,12 +198,7 @@ class Docker:
 
     async def ended(self, id: str, within: float) -> Ended:
         """Wait until the instance ends. Raises NotReady when its time is up."""
-        until = time.monotonic() + within
-        while (found := await self._need(id)).state.status in ("created", "running", "paused"):
-            if time.monotonic() > until:
-                raise NotReady(f"{id} did not end within {within:g} seconds", await self.tail(id, health.SAID))
-            await asyncio.sleep(LOOK_AGAIN)
-        return Ended(found.state.exit_code, await self.tail(id, 1000))
+        return await instance_ended(self, id, within)
 
     async def drained(self, id: str, ports: Sequence[int], within: float) -> None:
         """Wait until no connection to these ports of it is open, at most `within` seconds."""
@@ -221,27 +213,7 @@ class Docker:
 
     async def run(self, id: str, argv: Sequence[str], within: float) -> Ended:
         """Run a command in it to its end, and return the end of what it wrote. Raises NotReady when its time is up."""
-        said = bytearray()
-        try:
-            async with asyncio.timeout(within):
-                code = await self._run(id, argv, said)
-        except TimeoutError:
-            words = " ".join(argv)
-            why = f"`{words}` in {id} did not end within {within:g} seconds and was killed"
-            raise NotReady(why, said.decode(errors="replace")) from None
-        return Ended(code, said.decode(errors="replace"))
-
-    async def _run(self, id: str, argv: Sequence[str], said: bytearray) -> int:
-        session = await open_exec(self.engine, id, argv)
-        try:
-            await session.end()
-            async with aclosing(aiter(session)) as pieces:
-                async for _, data in pieces:
-                    said += data
-                    del said[:-KEPT]
-            return await session.code()
-        finally:
-            await session.close()
+        return await run_to_end(self, id, argv, within)
 
     async def open_exec(
         self, id: str, argv: Sequence[str], *, tty: bool = False, rows: int = 24, columns: int = 80

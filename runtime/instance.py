@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+Runtime = Literal["docker", "host"]
+"""What an instance is: a container, or a process of the machine."""
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -38,7 +41,8 @@ class Specification:
     `id` is its name with the engine, unguessable because Docker resolves container names across namespaces.
     `files` are what it finds, read-only, at these paths; they are made, and removed, together with it.
     `image` is a digest or an image id. `labels` and the operation that makes it are its marks. `stop_grace` is
-    seconds. `survives` says whether the engine restarts it when it fails (never at boot).
+    seconds. `survives` says whether the engine restarts it when it fails (never at boot). With `runtime` "host" the
+    image and the entry point mean nothing.
     """
 
     id: str
@@ -57,6 +61,7 @@ class Specification:
     survives: bool = True
     files: Mapping[str, bytes] = field(default_factory=dict)
     bounds: Bounds = Bounds()
+    runtime: Runtime = "docker"
 
 
 Status = Literal["created", "running", "restarting", "stopped"]

@@ -24,7 +24,7 @@ NO_TOKEN = Token(0, 0)
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the namespace is to be. `digests` are those of the services' images.
+    """What the namespace is to be. `digests` are those of the services' images (identity.HOST where it has none).
 
     `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
     to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run.
@@ -138,8 +138,12 @@ def _actions(before: Head | None, nexts: list[Next]) -> dict[str, Action]:
 
 
 def _images(nexts: list[Next]) -> tuple[Image, ...]:
-    wanted = {(each.specification.image, each.digest) for each in nexts if each.fresh}
+    wanted = {(each.image, each.digest) for each in _containers(nexts) if each.fresh}
     return tuple(Image(name, digest) for name, digest in sorted(wanted))
+
+
+def _containers(nexts: list[Next]) -> list[Next]:
+    return [each for each in nexts if each.specification.runtime == "docker"]
 
 
 # ----------------------------------------------------------------------------------------------------- head
@@ -165,7 +169,7 @@ def _service(each: Next, virtual: Iterator[str]) -> records.Service:
     return records.Service(
         name=each.name,
         specification=each.specification,
-        image=each.specification.image,
+        image=each.image,
         digest=each.digest,
         identity=each.identity,
         address=address if each.specification.ports else None,

@@ -12,13 +12,17 @@ ROUTING = frozenset(
 )
 """Settings that no instance feels: changing them replaces none."""
 
-_LEFT_OUT = msgspec.to_builtins(Service(image=""))
+_LEFT_OUT = msgspec.to_builtins(Service())
+
+HOST = "host"
+"""What stands for image and digest of a service that runs as a process of the machine."""
 
 
 def of(specification: Service, digest: str, manifest: Manifest) -> str:
     """A hash of all that an instance feels: its image's digest, its settings, its files, its volumes' layouts.
 
-    The digest, not the image's name: a tag that moved is a change. What files contain, not where that came from.
+    The digest, not the image's name: a tag that moved is a change. On the host it is always HOST: a program that was
+    exchanged under its name is none, and a restart would run it. What files contain, not where that came from.
     A setting that is left out is not part of it, so that a release which knows more settings replaces nothing.
     """
     felt = {key: value for key, value in msgspec.to_builtins(specification).items() if key not in ROUTING}

@@ -30,6 +30,11 @@ class Next:
     runs_hook: bool
 
     @property
+    def image(self) -> str:
+        """The image as it was asked for; HOST where the service is no container."""
+        return self.specification.image or identity.HOST
+
+    @property
     def action(self) -> Action:
         if not self.old:
             return "create"
@@ -82,7 +87,7 @@ def _specification(
         id=id,
         image=each.digest,
         ip=ip,
-        labels={"ployz.namespace": namespace, "ployz.service": each.name, "ployz.image": settings.image},
+        labels={"ployz.namespace": namespace, "ployz.service": each.name, "ployz.image": each.image},
         command=command or settings.command,
         entrypoint=settings.entrypoint,
         env=settings.env,
@@ -93,6 +98,7 @@ def _specification(
         stop_grace=settings.stop_grace,
         survives=settings.restart == "on-failure" and command is None,
         bounds=_bounds(settings),
+        runtime=settings.runtime,
     )
 
 

@@ -7,6 +7,7 @@ from daemon.change import Change
 from daemon.manifest import Manifest, joined, parse
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
+from daemon.planning.identity import HOST
 from daemon.primitive import By, Part, Told
 from daemon.seeing import require_room, see
 from daemon.wire import Deploy, Deployed
@@ -30,9 +31,10 @@ async def plan(ask: Deploy, node: Node, by: By) -> Change:
 
 async def _digests(manifest: Manifest, node: Node) -> dict[str, str]:
     """What each image's name means now: a tag that moved is a change."""
-    names = {(service.image, service.pull) for service in manifest.services.values()}
+    containers = {name: service for name, service in manifest.services.items() if service.runtime == "docker"}
+    names = {(service.image, service.pull) for service in containers.values()}
     found = {image: await node.instances.resolve(image, pull=pull) for image, pull in sorted(names)}
-    return {name: found[service.image] for name, service in manifest.services.items()}
+    return {name: found[service.image] if name in containers else HOST for name, service in manifest.services.items()}
 
 
 def steps(plan: Change, node: Node) -> list[Part]:

@@ -61,7 +61,7 @@ async def _point(ask: Rollback, head: Head, node: Node) -> DeployPoint:
 async def _digests(manifest: Manifest, point: DeployPoint, node: Node) -> dict[str, str]:
     """The point's own digests, wherever their tags may have moved; refused if an image is here no more."""
     digests = {name: point.head.services[name].digest for name in manifest.services}
-    for digest in sorted(set(digests.values())):
+    for digest in sorted({digests[name] for name, service in manifest.services.items() if service.runtime == "docker"}):
         await node.instances.resolve(digest, pull="never")
     return digests
 

@@ -1,4 +1,4 @@
-"""An engine in memory: the verbs, marks and refusals of Docker, and programs that do as they are told."""
+"""An engine in memory: the verbs, marks and refusals of real ones, and programs that do as they are told."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -129,7 +129,7 @@ class FakeEngine:
             if found.by != by:
                 raise NameTaken(f"cannot create {specification.id}: an instance of {found.by} has that name")
             return
-        if not self._here(specification.image):
+        if specification.runtime == "docker" and not self._here(specification.image):
             raise ImageMissing(f"cannot create {specification.id}: there is no image {specification.image}")
         self._require_sources(specification)
         self.instances[specification.id] = Instance(specification, by)

@@ -1,6 +1,8 @@
 """What the law is tried on: a world to begin with, and one request."""
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from daemon.wire import Deploy, Mutation, Rollback
 
@@ -24,6 +26,12 @@ replicas = {replicas}
 
 def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "") -> Deploy:
     return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more))
+
+
+def hosted(**settings: Any) -> Deploy:
+    """The same, with the database as a process of the machine."""
+    asked = shop(**settings)
+    return Deploy(re.sub(r'image = "db:(\d+)"', r'runtime = "host"\ncommand = ["db", "\1"]', asked.manifest))
 
 
 HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
@@ -76,4 +84,7 @@ CASES = (
     Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),
     Case("roll far back", (shop(), shop(db=2), shop(db=3)), Rollback("shop", to=1)),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
+    Case("move a writer from a container to the host", (shop(),), hosted()),
+    Case("a process of the host that never gets ready", (hosted(),), hosted(db=666, web="2")),
+    Case("roll back to a process of the host", (hosted(), shop(web="2")), Rollback("shop")),
 )

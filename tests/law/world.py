@@ -111,6 +111,7 @@ class World:
             ("migrate",): Program(exits=0, on_run=lambda _: self.migrate()),
             ("migrate-badly",): Program(exits=1, says="no such column", on_run=lambda _: self.migrate()),
             "db:666": Program(becomes_ready=False),
+            ("db", "666"): Program(becomes_ready=False),
         }
 
     def copy(self) -> "World":

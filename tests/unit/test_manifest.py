@@ -80,7 +80,6 @@ def test_all_faults_are_told_at_once_and_the_first_gives_code_and_hint() -> None
     assert [line.partition(":")[0] for line in refused.value.why.splitlines()] == [
         "services.web.imag",
         "services.web.replicas",
-        "services.web.image",
     ]
 
 
@@ -106,7 +105,7 @@ def test_hostile_text_is_a_mistake_of_syntax(text: str) -> None:
     assert refused.value.code == "manifest.syntax"
 
 
-@pytest.mark.parametrize("key", ["runtime", "secrets", "branch_secrets"])
+@pytest.mark.parametrize("key", ["secrets", "branch_secrets"])
 def test_what_this_version_cannot_do_is_never_ignored(key: str) -> None:
     with pytest.raises(Refused) as refused:
         parse(json.dumps({"namespace": "shop", "services": {"web": {"image": "web", key: {}}}}))

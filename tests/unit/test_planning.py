@@ -259,3 +259,15 @@ def test_a_plan_is_rebuilt_from_its_journal() -> None:
     plan = change(with_service("web", image="web:2", hooks=Hooks(before=("m",), changes=("db",))), deployed())
     kept = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(plan)))
     assert msgspec.convert(kept, Change) == plan
+
+
+def test_a_service_of_the_host_needs_no_image_and_may_become_one() -> None:
+    hosted = with_service("db", image="", runtime="host", command=("db",))
+    first = change(hosted)
+    [candidate] = first.levels[0].candidates
+    assert (candidate.specification.runtime, candidate.specification.command) == ("host", ("db",))
+    assert [image.name for image in first.images] == ["web:1"]
+    assert (first.after.services["db"].image, candidate.specification.labels["ployz.image"]) == ("host", "host")
+    moved = change(hosted, deployed())
+    assert moved.actions == {"db": "replace", "web": "unchanged"}
+    assert [old.service for old in moved.stops] == ["db"], "a writer, whatever runs it, stops before the snapshots"
