@@ -19,11 +19,21 @@ from daemon.engine import Engine
 from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
-from daemon.primitives import deploy, rollback
+from daemon.primitive import Primitive
+from daemon.primitives import deploy, restart, rollback, scale, start, stop
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
 from dataplane.pool import SIZE, PoolWish
+
+PRIMITIVES: dict[str, Primitive] = {
+    "deploy": deploy,
+    "rollback": rollback,
+    "restart": restart,
+    "stop": stop,
+    "start": start,
+    "scale": scale,
+}
 
 log = logging.getLogger("ployzd")
 
@@ -32,7 +42,7 @@ async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> No
     """Bring the machine up and answer until a signal comes."""
     up = await bring_up(settings)
     engine = Engine(up.node)
-    means = Means(settings.folder / "operations", engine, up.store, {"deploy": deploy, "rollback": rollback})
+    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES)
     operations = Operations(means)
     await operations.bring_to_an_end()
     server = Server(Answering(operations, _looking(settings, up, operations)), viewers)

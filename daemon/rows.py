@@ -17,14 +17,32 @@ LATELY = timedelta(minutes=10)
 
 
 def instances(heads: Iterable[Head], conditions: Conditions) -> list[InstanceRow]:
-    """A row for each committed instance, by namespace, service and id."""
-    rows = (
-        _instance(head.namespace, service, running, conditions)
-        for head in heads
-        for service in head.services.values()
-        for running in service.instances
-    )
+    """A row for each committed instance, and one for each stopped service, by namespace, service and id."""
+    rows = (row for head in heads for service in head.services.values() for row in _rows(head, service, conditions))
     return sorted(rows, key=lambda row: (row.namespace, row.service, row.id))
+
+
+def _rows(head: Head, service: Service, conditions: Conditions) -> list[InstanceRow]:
+    if service.stopped:
+        return [_stopped(head.namespace, service)]
+    return [_instance(head.namespace, service, running, conditions) for running in service.instances]
+
+
+def _stopped(namespace: str, service: Service) -> InstanceRow:
+    """A stopped service has no instance, but it is not forgotten."""
+    return InstanceRow(
+        id="",
+        namespace=namespace,
+        service=service.name,
+        machine="",
+        ip="",
+        state="stopped",
+        since=None,
+        restarts=0,
+        last_exit=None,
+        image=service.image,
+        digest=service.digest,
+    )
 
 
 def _instance(namespace: str, service: Service, running: Running, conditions: Conditions) -> InstanceRow:

@@ -15,7 +15,6 @@ from daemon.listening import leave, listen
 from daemon.replying import Gone, Reply
 from daemon.wire import (
     Call,
-    Deploy,
     Error,
     Event,
     Exec,
@@ -28,7 +27,6 @@ from daemon.wire import (
     OpResume,
     Output,
     Problem,
-    Rollback,
     Success,
     encode,
 )
@@ -120,7 +118,7 @@ class Server:
                 return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
             case OpResume() | OpAbort() as request:
                 return await self._changed(partial(self._answers.operate, request), call, reply)
-            case Deploy() | Rollback() as request:
+            case request if isinstance(request, Mutation):
                 return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
             case request:
                 return await _ending(self._answers.look(request, reply.emit), call)

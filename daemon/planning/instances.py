@@ -28,6 +28,7 @@ class Next:
     kept: tuple[Running, ...]
     fresh: tuple[Running, ...]
     runs_hook: bool
+    stopped: bool = False
 
     @property
     def action(self) -> Action:

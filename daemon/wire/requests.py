@@ -25,6 +25,35 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True, tag="rollback"):
     code_only: bool = False
 
 
+class Restart(Struct, frozen=True, forbid_unknown_fields=True, tag="restart"):
+    """Replace a service's instances by new ones, though nothing changed."""
+
+    namespace: str
+    service: str
+
+
+class Stop(Struct, frozen=True, forbid_unknown_fields=True, tag="stop"):
+    """Have no instances of a service until it is started; its data, address and routes stay."""
+
+    namespace: str
+    service: str
+
+
+class Start(Struct, frozen=True, forbid_unknown_fields=True, tag="start"):
+    """Have a stopped service's instances again."""
+
+    namespace: str
+    service: str
+
+
+class Scale(Struct, frozen=True, forbid_unknown_fields=True, tag="scale"):
+    """Give a service another number of instances; its manifest says so from then on."""
+
+    namespace: str
+    service: str
+    replicas: int
+
+
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """The cluster in one screen."""
 
@@ -105,7 +134,7 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback
+Mutation = Deploy | Rollback | Restart | Stop | Start | Scale
 Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
 Request = Mutation | Look | Exec | OpResume | OpAbort
 

@@ -18,12 +18,11 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from daemon.__main__ import PRIMITIVES
 from daemon.engine import Engine
 from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
-from daemon.primitive import Primitive
-from daemon.primitives import deploy, rollback
 from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation
 from daemon.serving import ServingPlane
 from daemon.store import Store
@@ -232,9 +231,8 @@ def boot(world: World) -> Operations:
     plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
     node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane)
-    primitives: dict[str, Primitive] = {"deploy": deploy, "rollback": rollback}
     engine = Engine(node, patience=())
-    means = Means(world.disk / "operations", engine, store, primitives, now=lambda: "2026-01-01T00:00:00.000Z")
+    means = Means(world.disk / "operations", engine, store, PRIMITIVES, now=lambda: "2026-01-01T00:00:00.000Z")
     world.operations = Operations(means)
     return world.operations
 
