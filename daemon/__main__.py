@@ -41,10 +41,12 @@ log = logging.getLogger("ployzd")
 async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> None:
     """Bring the machine up and answer until a signal comes."""
     up = await bring_up(settings)
-    engine = Engine(up.node)
+    engine = Engine(up.node, decided=up.boot.start)
     means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES)
     operations = Operations(means)
+    await up.boot.begin()
     await operations.bring_to_an_end()
+    await up.boot.start_all_but(operations.undecided())
     server = Server(Answering(operations, _looking(settings, up, operations)), viewers)
     await server.start(socket)
     log.info("%s answers at %s", settings.machine, socket)
@@ -60,7 +62,9 @@ def _looking(settings: Settings, up: Up, operations: Operations) -> Looking:
         "version": VERSION,
         "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
     }
-    return Looking(settings.machine, up.mirror, up.docker, up.datasets, running, about)
+    return Looking(
+        settings.machine, up.mirror, up.docker, up.datasets, running, about, unstarted=lambda: up.boot.reasons
+    )
 
 
 async def _signal() -> None:

@@ -21,6 +21,9 @@ PATIENCE = (0.2, 1.0, 4.0)
 """Seconds between tries of what has to succeed: steps after the commit, undos, and the settling itself."""
 
 
+Decided = Callable[[Sequence[str]], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class Placed:
     """A step under its position and words, which is how the story knows it."""
@@ -45,10 +48,14 @@ class Way:
 
 
 class Engine:
-    """Runs and resolves operations on one node."""
+    """Runs and resolves operations on one node.
 
-    def __init__(self, node: Node, patience: Sequence[float] = PATIENCE) -> None:
-        self.node, self.patience = node, patience
+    `decided` is awaited while an operation is being resolved, with its namespaces, once their heads are what they
+    will be and before it goes on either way: both ways rely on what the heads say being there, also after a boot.
+    """
+
+    def __init__(self, node: Node, patience: Sequence[float] = PATIENCE, decided: Decided | None = None) -> None:
+        self.node, self.patience, self.decided = node, patience, decided or _nothing
 
     async def run(self, story: Story, primitive: Primitive, plan: Any) -> Any:
         """Carry the plan out. Returns what `verify` returns; raises TakenBack or Stuck."""
@@ -75,7 +82,9 @@ class Engine:
         _forget_cancellation()
         why = _first_failure(story)
         way = placed(primitive.steps(plan, self.node))
-        if await self._committed(story, way):
+        committed = await self._committed(story, way)
+        await self._tell_decided(story)
+        if committed:
             return await self._finish(story, primitive, plan)
         if problems := await self._take_back(story, way):
             raise _stuck(story, f"{why}; then, taking it back: {'; '.join(problems)}")
@@ -96,6 +105,12 @@ class Engine:
         if committed:
             story.tell("committed", way.commit.says)
         return committed
+
+    async def _tell_decided(self, story: Story) -> None:
+        try:
+            await self.decided(list(story.heading.claims))
+        except Exception as failure:
+            raise _stuck(story, f"what was committed does not run yet: {reason(failure)}") from failure
 
     async def _finish(self, story: Story, primitive: Primitive, plan: Any) -> Any:
         way = placed(primitive.steps(plan, self.node))
@@ -153,6 +168,10 @@ class Engine:
             except Exception:
                 await asyncio.sleep(pause)
         return await _alone(effect)
+
+
+async def _nothing(_namespaces: Sequence[str]) -> None:
+    """Nobody wants to know."""
 
 
 async def _alone(effect: Callable[[], Awaitable[T]]) -> T:

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.booting import Boot
 from daemon.journal import rfc3339
 from daemon.mirror import Mirror
 from daemon.node import ZONE, Node
@@ -18,7 +19,7 @@ from dataplane.gateway import Gateway
 from dataplane.kv import Kv
 from dataplane.names import Names
 from dataplane.nats_server import NatsServer
-from dataplane.pool import PoolWish, open_pool
+from dataplane.pool import PoolWish, open_pool, place_of
 from dataplane.process import Process
 from dataplane.zfs import Zfs
 from runtime.docker import Docker
@@ -56,6 +57,7 @@ class Up:
     store: Store
     mirror: Mirror
     following: asyncio.Task[None]
+    boot: Boot
 
 
 async def bring_up(settings: Settings) -> Up:
@@ -69,7 +71,8 @@ async def bring_up(settings: Settings) -> Up:
     mirror.load()
     serving = await _serving(settings, store)
     node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving)
-    return Up(node, docker, datasets, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"))
+    boot = Boot(node, await place_of(settings.pool) / ".boot")
+    return Up(node, docker, datasets, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"), boot)
 
 
 async def _engine(settings: Settings) -> Docker:

@@ -95,6 +95,11 @@ class Operations:
                 if claim.machine == self.means.machine and not self.is_running(claim.operation):
                     await self._free_if_over(name, claim.operation)
 
+    def undecided(self) -> set[str]:
+        """The namespaces whose heads an operation that is not over may still change."""
+        claims = [story.heading.claims for story in unanswered(self.means.folder)]
+        return {name for each in claims for name, kind in each.items() if kind == "change"}
+
     async def _end_if_over(self, id: str) -> None:
         story = self.story(id)
         if story and story.answer:

@@ -135,6 +135,9 @@ class SeenEngine:
         finally:
             self.readers -= 1
 
+    async def tail(self, id: str, lines: int) -> str:
+        return b"\n".join(said for _, _, said in self.lines.get(id, [])[-lines:]).decode()
+
     async def _more(self, id: str, told: int) -> list[Line]:
         async with self._changed:
             self._followers += 1
