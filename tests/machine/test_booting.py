@@ -2,12 +2,14 @@
 
 import os
 import signal
+import time
 from pathlib import Path
+from typing import Any
 
 from tests.machine.cluster import Cluster, gone, wait_until
 from tests.machine.cutting import lines
 from tests.machine.explained import explained
-from tests.machine.manifests import lite
+from tests.machine.manifests import lite, service
 from tests.machine.test_killed import new_version, seen
 
 HELD = ("tini", "flock", "sleep")
@@ -69,3 +71,28 @@ def test_all_is_back_after_everything_was_killed_twice(shop: Cluster, tmp_path: 
     wait_until(lambda: shop.status_of("/version") == 200, "it answers")
     assert seen(shop) == state
     explained(shop)
+
+
+def test_what_crashes_backs_off_and_shows_with_its_last_words(cluster: Cluster) -> None:
+    words = '["sh", "-c", "sleep 2; echo out of luck; exit 3"]'
+    down = lite(restart='"no"', command=words, ready="", routes="").replace("lite", "down")
+    cluster.deployed(down + service("loop", command=words, ready=""))
+    started = time.monotonic()
+
+    def told(service: str) -> str:
+        return next((one for one in cluster.ctl("status").json["warnings"] if f" of down/{service} " in one), "")
+
+    wait_until(lambda: "last exit 3" in told("loop") and "keeps restarting" in told("loop"), "the loop is told")
+    assert "out of luck" in told("loop")
+    assert "has ended (last exit 3)" in told("web")
+    assert "out of luck" in told("web")
+    wait_until(lambda: row(cluster, "loop")["restarts"] >= 3, "it is started again and again")
+    assert row(cluster, "loop")["restarts"] <= (time.monotonic() - started) / 2
+    assert (row(cluster, "web")["restarts"], row(cluster, "web")["last_exit"]) == (0, 3)
+    cluster.done("stop", "down/loop")
+    cluster.deployed('namespace = "down"')
+
+
+def row(cluster: Cluster, service: str) -> Any:
+    [found] = [one for one in cluster.done("ps", "down")["instances"] if one["service"] == service]
+    return found
