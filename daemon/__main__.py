@@ -20,7 +20,7 @@ from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
 from daemon.primitive import Primitive
-from daemon.primitives import deploy, restart, rollback, scale, start, stop
+from daemon.primitives import deploy, restart, rollback, run, scale, start, stop
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
@@ -33,6 +33,7 @@ PRIMITIVES: dict[str, Primitive] = {
     "stop": stop,
     "start": start,
     "scale": scale,
+    "run": run,
 }
 
 log = logging.getLogger("ployzd")

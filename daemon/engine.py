@@ -75,6 +75,25 @@ class Engine:
             return await self.resolve(story, primitive, plan, failure)
         return await self._finish(story, primitive, plan)
 
+    async def pass_by(self, story: Story, primitive: Primitive, plan: Any, use: Callable[[], Awaitable[T]]) -> T:
+        """Do the steps, use what they made, and take it back in any case. Raises TakenBack if it came to nothing."""
+        way = placed(primitive.steps(plan, self.node))
+        assert way.commit
+        at = f"{len(way.before)} {way.commit.says}"
+        try:
+            for group in way.before:
+                await self._do(story, group)
+            story.tell("doing", at)
+            result = await use()
+            story.tell("done", at)
+            problems = await self._take_back(story, way)
+        except (Exception, CancelledError) as failure:
+            return await self.resolve(story, primitive, plan, failure)  # type: ignore[no-any-return]
+        if problems:
+            raise _stuck(story, f"what was made for it is still there: {'; '.join(problems)}")
+        story.tell("finished")
+        return result
+
     async def resolve(self, story: Story, primitive: Primitive, plan: Any, failure: BaseException | None = None) -> Any:
         """Bring an operation that was cut short to its ending."""
         if failure:
@@ -220,7 +239,7 @@ def _group(position: int, part: Part) -> Group:
 
 
 def _cannot(story: Story) -> str:
-    return f"cannot {story.heading.primitive} {', '.join(story.heading.claims)}"
+    return f"cannot {story.heading.primitive} {', '.join(story.heading.claims)}".strip()
 
 
 def _first_failure(story: Story) -> str:

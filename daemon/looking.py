@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from daemon import logs, rows, wire
-from daemon.executing import Executes, execute
+from daemon.executing import Executes, attend, execute
 from daemon.finding import Mirror, heads, namespace, service
 from daemon.records import Head, Machine
 from daemon.server import Emit
@@ -28,12 +28,13 @@ from daemon.wire import (
     PoolStatus,
     Ps,
     Refused,
+    Run,
     Status,
     Success,
     Version,
 )
 from dataplane.dataset import Space, ZfsProblem
-from runtime.instance import Condition, EngineProblem, EngineUnavailable
+from runtime.instance import Condition, EngineProblem, EngineUnavailable, Specification
 
 Looked = Status | Ps | Logs | History | HistoryShow | Export | Version
 
@@ -101,6 +102,12 @@ class Looking:
                 raise _no_instance(cannot, "runs", request.namespace)
             code = await execute(self.engine, ids[0], request, inputs, emit)
         return self._told("executed", {"code": code})
+
+    async def attend(
+        self, specification: Specification, request: Run, inputs: AsyncIterator[Input], emit: Emit
+    ) -> dict[str, int]:
+        """Run an instance that was made for a command to its end; its exit code. Raises instance.EngineProblem."""
+        return {"code": await attend(self.engine, specification.id, request, inputs, emit)}
 
     async def _status(self) -> Success:
         (conditions, engine), (pools, pool), operations = await asyncio.gather(

@@ -27,6 +27,7 @@ from daemon.wire import (
     OpResume,
     Output,
     Problem,
+    Run,
     Success,
     encode,
 )
@@ -57,6 +58,9 @@ class Answers(Protocol):
 
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
         """Run a command in an instance. `inputs` end with the client's; it is cancelled when the client has gone."""
+
+    async def run(self, request: Run, who: Caller, inputs: AsyncIterator[Input], emit: Emit) -> Success:
+        """Run a command in an instance of its own, likewise."""
 
 
 class Server:
@@ -116,6 +120,8 @@ class Server:
         match call.request:
             case Exec() as request:
                 return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
+            case Run() as request:
+                return await _ending(self._answers.run(request, who, body.inputs(), reply.emit), call)
             case OpResume() | OpAbort() as request:
                 return await self._changed(partial(self._answers.operate, request), call, reply)
             case request if isinstance(request, Mutation):

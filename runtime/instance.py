@@ -18,6 +18,7 @@ class Specification:
     """An instance to be made: everything chosen beforehand, nothing left to the engine.
 
     `id` is its name with the engine, unguessable because Docker resolves container names across namespaces.
+    Of an `attached` one the input is open until who talks to it ends it, with `tty` at a terminal.
     `image` is a digest or an image id. `labels` and the operation that makes it are its marks. `stop_grace` is
     seconds. `survives` says whether the engine restarts it when it fails (never at boot).
     """
@@ -36,6 +37,8 @@ class Specification:
     shm: int | None = None
     stop_grace: float = 10.0
     survives: bool = True
+    attached: bool = False
+    tty: bool = False
 
 
 Status = Literal["created", "running", "restarting", "stopped"]

@@ -74,6 +74,12 @@ def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
     return Hook(each.name, argv, HOOK_WITHIN, one_shot=settings)
 
 
+def one_shot(service: records.Service, place: Running, namespace: str, argv: tuple[str, ...]) -> Specification:
+    """An instance that runs a command in what the service has, but for its volumes."""
+    each = Next(service.name, service.specification, service.digest, service.identity, service, (), (), runs_hook=False)
+    return _specification(each, place.id, place.ip, namespace, command=argv)
+
+
 def _specification(
     each: Next, id: str, ip: str, namespace: str, command: tuple[str, ...] | None = None
 ) -> Specification:

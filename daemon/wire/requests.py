@@ -86,6 +86,19 @@ class Exec(Struct, frozen=True, forbid_unknown_fields=True, tag="exec"):
     columns: int = 80
 
 
+class Run(Struct, frozen=True, forbid_unknown_fields=True, tag="run"):
+    """Run a command in an instance of its own, made of a service's specification without its volumes, that is removed
+    when it ends. Its input follows the call, as with Exec."""
+
+    namespace: str
+    service: str
+    argv: list[str]
+    interactive: bool = False
+    tty: bool = False
+    rows: int = 24
+    columns: int = 80
+
+
 class History(Struct, frozen=True, forbid_unknown_fields=True, tag="history"):
     """The deploy points of a namespace."""
 
@@ -136,7 +149,7 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
 
 Mutation = Deploy | Rollback | Restart | Stop | Start | Scale
 Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
-Request = Mutation | Look | Exec | OpResume | OpAbort
+Request = Mutation | Look | Exec | Run | OpResume | OpAbort
 
 
 class How(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,13 +7,14 @@ from msgspec.structs import replace
 
 from daemon.journal import Story
 from daemon.records import Namespace
+from daemon.wire import Run
 from dataplane.entry import Entry
 from tests.fakes.engine import Instance
 from tests.fakes.zfs import Kept
 from tests.law.cases import CASES, Case, shop
-from tests.law.law import ID, OVER, assert_same, prepared, resolved, unclaimed, uncut
+from tests.law.law import FAILURES, ID, OVER, WHENS, assert_same, prepared, resolved, unclaimed, uncut
 from tests.law.sound import head_of, require_sound
-from tests.law.world import ROOT, Crash, Cut, Failed, World, ask, founded, restart, seen
+from tests.law.world import ROOT, Crash, Cut, Failed, World, ask, founded, restart, run, seen
 
 GENERATION = f"{ROOT}/shop/data/{ID}"
 
@@ -249,6 +250,21 @@ def what_had_ended_and_is_not_to_be_started_again_stays_down_after_a_boot() -> N
     assert (now["shop-web-1-op-0"], now["shop-web-2-op-1"]) == ("stopped", "running")
 
 
+def a_run_leaves_nothing_wherever_it_is_cut() -> None:
+    cuts = [Cut(at, when, kind) for at in range(1, 10) for when in WHENS for kind in FAILURES]  # type: ignore[arg-type]
+    for cut in (None, *cuts):
+        world = prepared(case("replace both")).copy()
+        before, world.cut = seen(world), cut
+        ending = run(world, Run("shop", "web", ["look"]))
+        assert cut or ending == "done"
+        world.cut = None
+        restart(world, "op-0")
+        assert_same(seen(world), before, f"a run, {cut}: {ending}, and")
+        require_sound(world, f"a run, {cut}: {ending}, but")
+        world.deliver()
+        assert_same(seen(world), before, f"a run, {cut}: {ending}, and what came late changed")
+
+
 ALL: tuple[Callable[[], None], ...] = (
     an_undo_that_fails_stops_no_other_and_is_told,
     a_dataset_of_another_operation_in_the_way_is_left_alone,
@@ -258,6 +274,7 @@ ALL: tuple[Callable[[], None], ...] = (
     whoever_comes_next_resolves_first,
     a_lost_journal_is_made_up_from_the_record,
     no_row_that_a_client_was_promised_is_lost,
+    a_run_leaves_nothing_wherever_it_is_cut,
     after_a_boot_runs_what_was_committed,
     what_a_power_cut_leaves_open_ends_as_before_or_as_after,
     a_generation_that_is_not_the_committed_one_is_not_started_after_a_boot,

@@ -75,8 +75,8 @@ def test_all_is_back_after_everything_was_killed_twice(shop: Cluster, tmp_path: 
 
 def test_what_crashes_backs_off_and_shows_with_its_last_words(cluster: Cluster) -> None:
     words = '["sh", "-c", "sleep 2; echo out of luck; exit 3"]'
-    down = lite(restart='"no"', command=words, ready="", routes="").replace("lite", "down")
-    cluster.deployed(down + service("loop", command=words, ready=""))
+    down = service("web", restart='"no"', command=words, ready="") + service("loop", command=words, ready="")
+    cluster.deployed(f'namespace = "down"\n{down}')
     started = time.monotonic()
 
     def told(service: str) -> str:

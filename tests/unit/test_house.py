@@ -24,6 +24,7 @@ MAY_IMPORT = {
             "daemon.changing",
             "daemon.planning",
             "daemon.seeing",
+            "runtime.instance",
         },
         "a primitive is prose about a node; it must not see how a node does things",
     ),
