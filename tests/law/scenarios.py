@@ -250,6 +250,15 @@ def what_had_ended_and_is_not_to_be_started_again_stays_down_after_a_boot() -> N
     assert (now["shop-web-1-op-0"], now["shop-web-2-op-1"]) == ("stopped", "running")
 
 
+def what_somebody_stopped_after_a_boot_is_left_alone() -> None:
+    world = prepared(case("replace both")).copy()
+    world.power_cut()
+    assert restart(world, "op-0") == "done"
+    world.instances._stop("shop-db-1-op-0")
+    assert restart(world, "op-0") == "done"
+    assert not world.instances.instances["shop-db-1-op-0"].up
+
+
 def a_run_leaves_nothing_wherever_it_is_cut() -> None:
     cuts = [Cut(at, when, kind) for at in range(1, 10) for when in WHENS for kind in FAILURES]  # type: ignore[arg-type]
     for cut in (None, *cuts):
@@ -274,6 +283,7 @@ ALL: tuple[Callable[[], None], ...] = (
     whoever_comes_next_resolves_first,
     a_lost_journal_is_made_up_from_the_record,
     no_row_that_a_client_was_promised_is_lost,
+    what_somebody_stopped_after_a_boot_is_left_alone,
     a_run_leaves_nothing_wherever_it_is_cut,
     after_a_boot_runs_what_was_committed,
     what_a_power_cut_leaves_open_ends_as_before_or_as_after,
