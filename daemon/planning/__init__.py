@@ -27,7 +27,8 @@ class Wanted:
 
     `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
     to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run. `anew` names services whose
-    instances are replaced though nothing changed, `stopped` those that have none, with the identity that each ran last.
+    instances are replaced though nothing changed, `stopped` those that have none, with the identity that each ran last;
+    `left` are not touched, whether their instances run or not.
     """
 
     manifest: Manifest
@@ -39,6 +40,7 @@ class Wanted:
     restored: int | None = None
     anew: frozenset[str] = frozenset()
     stopped: Mapping[str, str] = field(default_factory=dict)
+    left: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
         root=seen.root,
         at=by.at,
         warnings=tuple(_warnings(before, wanted, nexts)),
+        left=tuple(sorted(wanted.left)),
     )
 
 
@@ -101,7 +104,7 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
     anew = changed | _rewritten(hooked, wanted) | wanted.anew | wanted.stopped.keys()
     nexts = []
     for name, specification in wanted.manifest.services.items():
-        up = () if name in anew else tuple(i for i in olds[name].instances if i.id in seen.up)
+        up = () if name in anew else tuple(i for i in olds[name].instances if i.id in seen.up or name in wanted.left)
         stopped = name in wanted.stopped
         kept = up[: specification.replicas]
         stem = f"{wanted.manifest.namespace}-{name}"

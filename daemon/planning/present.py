@@ -9,11 +9,15 @@ from daemon.records import Head, Namespace, Service
 from daemon.wire import Refused
 
 
-def present(head: Head, text: str | None = None) -> Wanted:
-    """The present, image for image, or what the manifest `text` makes of it where it changes no image."""
+def present(head: Head, service: str, text: str | None = None) -> Wanted:
+    """The present, image for image, of which only `service` is about to change.
+
+    The manifest `text` may take the place of the head's, if it changes no image.
+    """
     manifest = parse(text or head.manifest)
     digests = {name: head.services[name].digest for name in manifest.services}
-    return Wanted(manifest, text or head.manifest, digests, manifest.volumes, stopped=stopped(head))
+    left = frozenset(head.services) - {service}
+    return Wanted(manifest, text or head.manifest, digests, manifest.volumes, stopped=stopped(head), left=left)
 
 
 def stopped(head: Head | None) -> dict[str, str]:

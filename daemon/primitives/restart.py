@@ -27,7 +27,7 @@ async def plan(ask: Restart, node: Node, by: By) -> Change:
     hint = f"ployzctl start {ask.namespace}/{ask.service}"
     require(not service.stopped, "service.stopped", what, "it is stopped", hint)
     await require_room(node, what)
-    wanted = replace(present(head), anew=frozenset({ask.service}))
+    wanted = replace(present(head, service.name), anew=frozenset({ask.service}))
     return plan_change(record, wanted, await see(node), by)
 
 

@@ -25,7 +25,7 @@ async def plan(ask: Scale, node: Node, by: By) -> Change:
     record = await node.records.namespace(ask.namespace)
     head, service = named(record, ask.namespace, ask.service, what)
     await require_room(node, what)
-    wanted = present(head, with_replicas(head.manifest, service.name, ask.replicas))
+    wanted = present(head, service.name, with_replicas(head.manifest, service.name, ask.replicas))
     return plan_change(record, wanted, await see(node), by)
 
 

@@ -5,6 +5,7 @@ import signal
 
 from tests.machine.cluster import Cluster, gone, wait_until
 from tests.machine.explained import explained
+from tests.machine.manifests import service
 from tests.machine.test_killed import seen
 
 
@@ -14,10 +15,10 @@ def instances(cluster: Cluster, service: str) -> list[str]:
 
 def test_a_service_is_restarted_stopped_started_and_scaled_and_rolled_back(shop: Cluster) -> None:
     before, web, db = seen(shop), instances(shop, "web"), instances(shop, "db")
-    for service, old in (("web", web), ("db", db)):
-        done = shop.done("restart", f"shop/{service}")
-        assert {one["name"]: one["action"] for one in done["services"]}[service] == "replace"
-        assert not set(instances(shop, service)) & set(old)
+    for name, old in (("web", web), ("db", db)):
+        done = shop.done("restart", f"shop/{name}")
+        assert {one["name"]: one["action"] for one in done["services"]}[name] == "replace"
+        assert not set(instances(shop, name)) & set(old)
     assert (seen(shop).version, seen(shop).rows) == (before.version, before.rows)
 
     shop.done("stop", "shop/db")
@@ -47,7 +48,12 @@ def test_a_command_runs_in_an_instance_of_its_own_and_leaves_nothing(shop: Clust
     assert "db" in ran.out
     typed = shop.plain("run", "-i", "shop/web", "--", "cat", given="typed\n")
     assert (typed.code, typed.out) == (0, "typed\n")
-    assert "without the volume data" in shop.ctl("run", "shop/db", "--", "true").json["warnings"][0]
+    apart = service("web", volumes='{ data = "/data" }')
+    shop.deployed(f'namespace = "apart"\n{apart}[volumes.data]\n')
+    ran_apart = shop.ctl("run", "apart/web", "--", "test", "-e", "/data")
+    assert ran_apart.json["result"]["code"] == 1
+    assert "without the volume data" in ran_apart.json["warnings"][0]
+    shop.deployed('namespace = "apart"')
     missing = shop.ctl("run", "shop/web", "--", "/no/such/program")
     assert (missing.code, missing.error["state"]) == (4, "taken_back"), missing.out
     explained(shop)

@@ -27,6 +27,7 @@ def change(
     data: dict[str, str] | None = None,
     stopped: dict[str, str] | None = None,
     anew: frozenset[str] = frozenset(),
+    left: frozenset[str] = frozenset(),
 ) -> Change:
     services = before.services.values() if before else ()
     up = {instance.id for service in services for instance in service.instances} - (down or set())
@@ -34,7 +35,7 @@ def change(
     seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), none | (taken or {}))
     digests = {name: f"sha256:{service.image}" for name, service in manifest.services.items()}
     wanted = Wanted(manifest, show(manifest), digests, manifest.volumes, data or {}, hooks=data is None)
-    wanted = replace(wanted, stopped=stopped or {}, anew=anew)
+    wanted = replace(wanted, stopped=stopped or {}, anew=anew, left=left)
     record = Namespace(before, last_deploy=before.deploy if before else 0)
     return plan_change(record, wanted, seen, By(by, "me", "now"))
 
@@ -206,3 +207,11 @@ def test_a_hook_that_came_while_its_service_was_stopped_runs_when_that_is_starte
     assert change(hooked, while_stopped.after, by="op-4", stopped=ran).nothing
     started = change(hooked, while_stopped.after, by="op-4")
     assert [hook.service for level in started.levels for hook in level.hooks] == ["web"]
+
+
+def test_what_is_left_alone_is_not_made_anew_though_it_does_not_run() -> None:
+    head = deployed()
+    [dead] = [instance.id for instance in head.services["db"].instances]
+    plan = change(SHOP, head, down={dead}, anew=frozenset({"web"}), left=frozenset({"db"}))
+    assert plan.actions == {"db": "unchanged", "web": "replace"}
+    assert plan.left == ("db",)
