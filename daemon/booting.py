@@ -60,12 +60,13 @@ class Boot:
 
     async def start(self, namespaces: Sequence[str]) -> None:
         """Start what the heads of these say has to run, unless that was done since the boot. Raises Refused."""
-        for name in namespaces:
-            if name in self.note.pending:
-                head = (await self.node.records.namespace(name)).head
-                failed = await Start(self.node, head).carry_out() if head else {}
-                pending = tuple(other for other in self.note.pending if other != name)
-                self._write(Note(pending, {**self.note.reasons, **failed}))
+        await together([self._start(name) for name in namespaces if name in self.note.pending])
+
+    async def _start(self, namespace: str) -> None:
+        head = (await self.node.records.namespace(namespace)).head
+        failed = await Start(self.node, head).carry_out() if head else {}
+        pending = tuple(other for other in self.note.pending if other != namespace)
+        self._write(Note(pending, {**self.note.reasons, **failed}))
 
     def _write(self, note: Note) -> None:
         made = self.memory.with_suffix(".new")

@@ -255,7 +255,7 @@ MUTATIONS = (
     Mutation(
         "forget that a boot was dealt with",
         "daemon/booting.py",
-        "                self._write(Note(pending, {**self.note.reasons, **failed}))\n",
+        "        self._write(Note(pending, {**self.note.reasons, **failed}))\n",
         "",
         ("what_somebody_stopped_after_a_boot_is_left_alone",),
     ),
