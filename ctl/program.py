@@ -7,7 +7,7 @@ from ctl.show import Answer
 
 program = group(Group, None, "Run a small fleet by primitives: each command does one thing, and says how it ended.")
 program.sections = (
-    ("Change", ("deploy", "rollback")),
+    ("Change", ("deploy", "rollback", "restart", "stop", "start", "scale", "run")),
     ("Look", ("status", "ps", "logs", "exec", "history", "export")),
     ("Operations", ("op",)),
     ("This machine", ("dev", "context", "version", "help")),
@@ -15,6 +15,11 @@ program.sections = (
 program.lazy = {
     "deploy": ("deploying:deploy", "Make a namespace what a manifest says."),
     "rollback": ("deploying:rollback", "Make a namespace what it was, code and data."),
+    "restart": ("running:restart", "Replace a service's instances by new ones."),
+    "stop": ("running:stop", "Have no instances of a service until it is started."),
+    "start": ("running:start", "Have a stopped service's instances again."),
+    "scale": ("running:scale", "Give a service another number of instances."),
+    "run": ("executing:run", "Run a command in an instance of its own."),
     "status": ("looking:status", "Show the cluster in one screen."),
     "ps": ("looking:ps", "List the instances."),
     "logs": ("logs:logs", "Show what a service wrote."),

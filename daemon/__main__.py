@@ -19,11 +19,22 @@ from daemon.engine import Engine
 from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
-from daemon.primitives import deploy, rollback
+from daemon.primitive import Primitive
+from daemon.primitives import deploy, restart, rollback, run, scale, start, stop
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
 from dataplane.pool import SIZE, PoolWish
+
+PRIMITIVES: dict[str, Primitive] = {
+    "deploy": deploy,
+    "rollback": rollback,
+    "restart": restart,
+    "stop": stop,
+    "start": start,
+    "scale": scale,
+    "run": run,
+}
 
 log = logging.getLogger("ployzd")
 
@@ -31,10 +42,12 @@ log = logging.getLogger("ployzd")
 async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> None:
     """Bring the machine up and answer until a signal comes."""
     up = await bring_up(settings)
-    engine = Engine(up.node)
-    means = Means(settings.folder / "operations", engine, up.store, {"deploy": deploy, "rollback": rollback})
+    engine = Engine(up.node, decided=up.boot.start)
+    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES)
     operations = Operations(means)
+    await up.boot.begin()
     await operations.bring_to_an_end()
+    await up.boot.start_all_but(operations.undecided())
     server = Server(Answering(operations, _looking(settings, up, operations)), viewers)
     await server.start(socket)
     log.info("%s answers at %s", settings.machine, socket)
@@ -50,7 +63,9 @@ def _looking(settings: Settings, up: Up, operations: Operations) -> Looking:
         "version": VERSION,
         "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
     }
-    return Looking(settings.machine, up.mirror, up.engines, up.datasets, running, about)
+    return Looking(
+        settings.machine, up.mirror, up.engines, up.datasets, running, about, unstarted=lambda: up.boot.reasons
+    )
 
 
 async def _signal() -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from daemon.callers import Caller
 from daemon.looking import Looking
 from daemon.operations import Operations
+from daemon.primitives.run import OneShot
 from daemon.wire import (
     Event,
     Exec,
@@ -19,6 +20,7 @@ from daemon.wire import (
     OpResume,
     OpShow,
     Output,
+    Run,
     Success,
 )
 
@@ -51,6 +53,12 @@ class Answering:
 
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
         return await self._looking.exec(request, inputs, emit)
+
+    async def run(self, request: Run, who: Caller, inputs: AsyncIterator[Input], emit: Emit) -> Success:
+        def attend(plan: OneShot) -> Awaitable[dict[str, int]]:
+            return self._looking.attend(plan.specification, request, inputs, emit)
+
+        return await self._operations.pass_by(request, who.name, attend)
 
 
 async def _streamed(effort: Callable[[Tell], Awaitable[Success]], emit: Emit) -> Success:

@@ -85,7 +85,8 @@ class Change(Struct, frozen=True):
     """A plan. Every name, address and snapshot in it is chosen; the steps are a pure function of it.
 
     `stops` are instances that are stopped before the snapshots, `goes` those that leave after the commit;
-    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`.
+    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`;
+    `left` are services that are not touched, whether they run or not.
     """
 
     operation: str
@@ -105,6 +106,7 @@ class Change(Struct, frozen=True):
     root: str
     at: str
     warnings: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def nothing(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from daemon import logs, rows, wire
-from daemon.executing import Executes, execute
+from daemon.executing import Executes, attend, execute
 from daemon.finding import Mirror, heads, namespace, service
 from daemon.records import Head, Machine
 from daemon.server import Emit
@@ -21,26 +21,33 @@ from daemon.wire import (
     History,
     HistoryShow,
     Input,
+    InstanceRow,
     Logs,
     MachineStatus,
     OperationRow,
     PoolStatus,
     Ps,
     Refused,
+    Run,
     Status,
     Success,
     Version,
 )
 from dataplane.dataset import Space, ZfsProblem
-from runtime.instance import Condition, EngineProblem, EngineUnavailable
+from runtime.instance import Condition, EngineProblem, EngineUnavailable, Specification
 
 Looked = Status | Ps | Logs | History | HistoryShow | Export | Version
+
+
+LAST = 3
+"""Lines of its log that tell why an instance ended."""
 
 
 class Engine(logs.Logged, Executes, Protocol):
     """The engine of this machine. Raises instance.EngineProblem."""
 
     async def all(self) -> list[Condition]: ...
+    async def tail(self, id: str, lines: int) -> str: ...
 
 
 class Pool(Protocol):
@@ -52,7 +59,7 @@ class Pool(Protocol):
 @dataclass(frozen=True)
 class Looking:
     """Answers what changes nothing, and Exec. `about` is what `version` tells of this daemon; `running` tells the
-    operations that are not over.
+    operations that are not over, `unstarted` why instances were not started after a boot.
     """
 
     machine: str
@@ -62,6 +69,7 @@ class Looking:
     running: Callable[[], Awaitable[list[OperationRow]]]
     about: Mapping[str, Any] = field(default_factory=dict)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    unstarted: Callable[[], Mapping[str, str]] = dict
 
     async def look(self, request: Looked, emit: Emit) -> Success:
         """Raises Refused namespace.missing, service.missing, deploy.missing, instance.missing, engine.*, logs.*."""
@@ -95,6 +103,12 @@ class Looking:
             code = await execute(self.engine, ids[0], request, inputs, emit)
         return self._told("executed", {"code": code})
 
+    async def attend(
+        self, specification: Specification, request: Run, inputs: AsyncIterator[Input], emit: Emit
+    ) -> dict[str, int]:
+        """Run an instance that was made for a command to its end; its exit code. Raises instance.EngineProblem."""
+        return {"code": await attend(self.engine, specification.id, request, inputs, emit)}
+
     async def _status(self) -> Success:
         (conditions, engine), (pools, pool), operations = await asyncio.gather(
             self._conditions(), self._pools(), self.running()
@@ -109,8 +123,20 @@ class Looking:
             operations=operations,
             stale_since=self.mirror.stale_since,
         )
-        troubles = [*rows.troubles(seen, pools, self.clock()), *rows.exhausted(seen, conditions)]
+        troubles = [*await self._troubles(seen), *rows.exhausted(seen, conditions), *rows.filling_up(pools)]
         return self._told("status", status, [*engine, *pool, *troubles])
+
+    async def _troubles(self, seen: Sequence[InstanceRow]) -> list[str]:
+        """What is wrong with instances, each with the end of its log."""
+        told = rows.troubles(seen, self.unstarted(), self.clock())
+        return [says + await self._said(row) for row, says in told]
+
+    async def _said(self, row: InstanceRow) -> str:
+        try:
+            said = await self.engine.tail(row.id, LAST) if row.state != "missing" else ""
+        except EngineProblem:
+            return ""
+        return f"; the end of its log:\n{said.strip()}" if said.strip() else ""
 
     def _machine(self, machine: Machine) -> MachineStatus:
         here = machine.name == self.machine
@@ -124,7 +150,8 @@ class Looking:
     async def _ps(self, name: str | None) -> Success:
         there = [self._head(name, f"show the instances of {name}")] if name else heads(self.mirror).values()
         conditions, warnings = await self._conditions()
-        return self._told("instances", {"instances": rows.instances(there, conditions)}, warnings)
+        seen = rows.instances(there, conditions)
+        return self._told("instances", {"instances": seen}, [*warnings, *rows.held_back(seen, self.unstarted())])
 
     async def _logs(self, request: Logs, emit: Emit) -> Success:
         cannot = f"show the logs of {request.namespace}/{request.service}"

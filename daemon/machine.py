@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.booting import Boot
 from daemon.contents import committed
 from daemon.journal import rfc3339
 from daemon.keeping import Kept, keep
@@ -24,7 +25,7 @@ from dataplane.gateway import Gateway
 from dataplane.kv import Kv
 from dataplane.names import Names
 from dataplane.nats_server import NatsServer
-from dataplane.pool import PoolWish, mountpoint, open_pool
+from dataplane.pool import PoolWish, open_pool, place_of
 from dataplane.process import Process
 from dataplane.zfs import Zfs
 from runtime.docker import Docker
@@ -73,6 +74,7 @@ class Up:
     store: Store
     mirror: Mirror
     following: tuple[asyncio.Task[None], ...]
+    boot: Boot
 
 
 async def bring_up(settings: Settings) -> Up:
@@ -82,7 +84,7 @@ async def bring_up(settings: Settings) -> Up:
         (settings.folder / part).mkdir(exist_ok=True)
     server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
     datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _docker(settings), _records(server))
-    engines = Engines(docker, await _host(settings, datasets.root))
+    engines = Engines(docker, await _host(settings))
     store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
     await _found(store, settings)
     mirror.load()
@@ -90,6 +92,7 @@ async def bring_up(settings: Settings) -> Up:
     serving = await _serving(settings, store, names, gateway)
     await _have_files(store, docker)
     node = Node(settings.machine, settings.subnet, settings.services, datasets, engines, store, serving)
+    boot = Boot(node, await place_of(settings.pool) / ".boot")
     watching = Watching(settings.machine, serving, [engines.docker, engines.host])
     keeping = (
         Kept("nats-server", server.running, server.ensure),
@@ -101,7 +104,7 @@ async def bring_up(settings: Settings) -> Up:
         _going_on("watching", watching.follow()),
         *(_going_on(kept.name, keep(kept)) for kept in keeping),
     )
-    return Up(node, engines, datasets, store, mirror, following)
+    return Up(node, engines, datasets, store, mirror, following, boot)
 
 
 def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -123,7 +126,7 @@ async def _docker(settings: Settings) -> Docker:
     return docker
 
 
-async def _host(settings: Settings, pool: str) -> Host:
+async def _host(settings: Settings) -> Host:
     """Processes of this machine. No instance sees where the machine keeps everything, others' volumes included."""
     folder = settings.folder.resolve()
     host = Host(
@@ -131,7 +134,7 @@ async def _host(settings: Settings, pool: str) -> Host:
         settings.bridge,
         control_groups(folder, systemd=is_init()),
         settings.address,
-        (folder, await mountpoint(pool)),
+        (folder, await place_of(settings.pool)),
         systemd=is_init(),
     )
     host.adopt()

@@ -41,7 +41,7 @@ from daemon.wire import Refused
 # fmt: off
 __all__ = [
     "LARGEST", "Hooks", "Log", "Manifest", "Place", "Ready", "Resources", "Service", "Volume",
-    "joined", "parse", "show",
+    "joined", "parse", "show", "with_replicas",
 ]
 # fmt: on
 
@@ -206,6 +206,14 @@ def _default_update(volumes: object) -> str:
 def show(manifest: Manifest) -> str:
     """The manifest as TOML, without what is the default: `parse` reads exactly it again."""
     return toml_text.write(dict(_shown(manifest, inspect.type_info(Manifest))))
+
+
+def with_replicas(text: str, service: str, count: int) -> str:
+    """The text of a manifest that says so many instances of a service, as TOML; what else it says stays as it is."""
+    tree = read(text)
+    return toml_text.write(
+        {**tree, "services": {**tree["services"], service: {**tree["services"][service], "replicas": count}}}
+    )
 
 
 def _shown(value: Struct, kind: inspect.Type) -> Iterator[tuple[str, Any]]:

@@ -42,7 +42,8 @@ class Running(Struct, frozen=True):
 class Service(Struct, frozen=True):
     """A service as committed. `specification` is the manifest's; `identity` a hash of it with the digest.
 
-    `address` is its stable virtual address, present if it has ports. A stopped service has no instances up.
+    `address` is its stable virtual address, present if it has ports. A `stopped` service has no instances until it is
+    started; its `identity` stays that of the last which ran.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Service(Struct, frozen=True):
     ports: tuple[Port, ...]
     routes: tuple[str, ...]
     instances: tuple[Running, ...]
+    stopped: bool = False
 
 
 class Volume(Struct, frozen=True):

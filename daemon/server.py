@@ -15,7 +15,6 @@ from daemon.listening import leave, listen
 from daemon.replying import Gone, Reply
 from daemon.wire import (
     Call,
-    Deploy,
     Error,
     Event,
     Exec,
@@ -28,7 +27,7 @@ from daemon.wire import (
     OpResume,
     Output,
     Problem,
-    Rollback,
+    Run,
     Success,
     encode,
 )
@@ -59,6 +58,9 @@ class Answers(Protocol):
 
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
         """Run a command in an instance. `inputs` end with the client's; it is cancelled when the client has gone."""
+
+    async def run(self, request: Run, who: Caller, inputs: AsyncIterator[Input], emit: Emit) -> Success:
+        """Run a command in an instance of its own, likewise."""
 
 
 class Server:
@@ -118,9 +120,11 @@ class Server:
         match call.request:
             case Exec() as request:
                 return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
+            case Run() as request:
+                return await _ending(self._answers.run(request, who, body.inputs(), reply.emit), call)
             case OpResume() | OpAbort() as request:
                 return await self._changed(partial(self._answers.operate, request), call, reply)
-            case Deploy() | Rollback() as request:
+            case request if isinstance(request, Mutation):
                 return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
             case request:
                 return await _ending(self._answers.look(request, reply.emit), call)

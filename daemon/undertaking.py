@@ -16,7 +16,7 @@ from daemon.journal import Answer, Heading, Listener, Story, Unwritten, rfc3339,
 from daemon.primitive import By, Primitive
 from daemon.records import Claim, Operation, Token
 from daemon.store import Store
-from daemon.wire import Event, Failure, How, Mutation, Problem, Refused, Stuck, Success, TakenBack, problem
+from daemon.wire import Event, Failure, How, Mutation, Problem, Refused, Run, Stuck, Success, TakenBack, problem
 from dataplane.entry import StoreDown
 
 VERSION = "0.1.0"
@@ -114,6 +114,23 @@ class Undertaking:
             raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}") from failure
         # From here on the claims stay until it is over: its heading is on the disk, and a restart resolves it.
         return await self._conclude(story, self._run(story, plan))
+
+    async def pass_by(self, request: Run, use: Callable[[Any], Awaitable[Any]]) -> Success:
+        """Plan, write it down, make what it needs, have it used, and take it back. Raises Refused, TakenBack, Stuck."""
+        try:
+            plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at))
+        except (Exception, asyncio.CancelledError) as failure:
+            if not problems.known(failure):
+                raise
+            raise problems.refused(failure, f"cannot {self.request['type']}") from failure
+        return await self._conclude(story := self._begin({}, {}, plan), self._pass_by(story, plan, use))
+
+    async def _pass_by(self, story: Story, plan: Any, use: Callable[[Any], Awaitable[Any]]) -> Any:
+        try:
+            await self.means.store.begin(record_of(story.heading, self.means.machine))
+        except (StoreDown, Problem, asyncio.CancelledError) as failure:
+            return await self.means.engine.resolve(story, self.primitive, plan, failure)
+        return await self.means.engine.pass_by(story, self.primitive, plan, lambda: use(plan))
 
     async def _require_new(self) -> None:
         """An id that was used, here before its journal was lost or elsewhere, marks what is not this operation's."""

@@ -7,7 +7,7 @@ import asyncio
 import errno
 import os
 import re
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -150,13 +150,15 @@ class ZfsTool:
 _COLUMNS = ("-o", "name,property,value,source")
 
 
-def mounts(table: Path = Path("/proc/self/mountinfo")) -> list[tuple[str, str]]:
-    """Each ZFS filesystem that is mounted in this mount namespace, and where, as proc(5) tells it, oldest first."""
+def mounts(
+    table: Path = Path("/proc/self/mountinfo"), kinds: Container[str] = ("zfs", "fuse.zfs")
+) -> list[tuple[str, str]]:
+    """Each filesystem of these kinds that is mounted in this mount namespace, and where (proc(5)), oldest first."""
     found: list[tuple[str, str]] = []
     for line in table.read_text().splitlines():
         before, _, after = line.partition(" - ")
         fields, (kind, source, *_) = before.split(), after.split()
-        if kind in ("zfs", "fuse.zfs") and fields[3] == "/":
+        if kind in kinds and fields[3] == "/":
             found.append((_plain(source), _plain(fields[4])))
     return found
 

@@ -25,7 +25,7 @@ from runtime.instance import (
     SettingIgnored,
     Specification,
 )
-from runtime.session import ExecSession, open_exec
+from runtime.session import Attached, ExecSession, attach, open_exec
 
 LOOK_AGAIN = 0.05
 """Seconds between two looks at something that is on its way."""
@@ -220,6 +220,10 @@ class Docker:
     ) -> ExecSession:
         """Start a command that somebody talks to. The caller closes the session."""
         return await open_exec(self.engine, id, argv, tty=tty, size=(rows, columns))
+
+    async def attach(self, id: str, *, tty: bool = False) -> Attached:
+        """Talk to an instance that was made `attached`, from before its start on. The caller closes it."""
+        return await attach(self.engine, id, tty=tty)
 
 
 def _lied(verb: str, id: str) -> EngineProblem:

@@ -9,7 +9,7 @@ from runtime.docker import Docker
 from runtime.host.engine import Host
 from runtime.host.session import HostSession
 from runtime.instance import Check, Condition, Ended, NameTaken, Specification
-from runtime.session import ExecSession
+from runtime.session import Attached, ExecSession
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,14 @@ class Engines:
     ) -> AsyncGenerator[logs.Line, None]:
         """Lines of both streams with their times, oldest first."""
         return self._of(id).logs(id, follow=follow, since=since, tail=tail)
+
+    async def tail(self, id: str, lines: int) -> str:
+        """The last lines that it wrote, to both streams."""
+        return await self._of(id).tail(id, lines)
+
+    async def attach(self, id: str, *, tty: bool = False) -> Attached:
+        """Talk to an instance that was made `attached`: that is a container."""
+        return await self.docker.attach(id, tty=tty)
 
     async def open_exec(
         self, id: str, argv: Sequence[str], *, tty: bool = False, rows: int = 24, columns: int = 80

@@ -39,6 +39,7 @@ class Specification:
     """An instance to be made: everything chosen beforehand, nothing left to the engine.
 
     `id` is its name with the engine, unguessable because Docker resolves container names across namespaces.
+    Of an `attached` one the input is open until who talks to it ends it, with `tty` at a terminal.
     `files` are what it finds, read-only, at these paths; they are made, and removed, together with it.
     `image` is a digest or an image id. `labels` and the operation that makes it are its marks. `stop_grace` is
     seconds. `survives` says whether the engine restarts it when it fails (never at boot). With `runtime` "host" the
@@ -62,6 +63,8 @@ class Specification:
     files: Mapping[str, bytes] = field(default_factory=dict)
     bounds: Bounds = Bounds()
     runtime: Runtime = "docker"
+    attached: bool = False
+    tty: bool = False
 
 
 Status = Literal["created", "running", "restarting", "stopped"]

@@ -42,7 +42,8 @@ def _past(action: str, style: Style) -> str:
 
 
 def _places(row: ServiceResult) -> str:
-    return ", ".join(f"{one.ip} on {one.machine}" for one in row.instances)
+    nowhere = "" if row.action == "remove" else "stopped"
+    return ", ".join(f"{one.ip} on {one.machine}" for one in row.instances) or nowhere
 
 
 def _step(step: PreviewStep) -> list[str]:

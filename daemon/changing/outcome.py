@@ -19,7 +19,8 @@ async def verify(change: Change, node: Node, told: Told) -> Deployed:
 
 async def _confirm_instances(change: Change, node: Node) -> None:
     conditions = {condition.id: condition for condition in await node.instances.all()}
-    for service in change.after.services.values():
+    touched = [service for name, service in change.after.services.items() if name not in change.left]
+    for service in touched:
         for instance in service.instances:
             status = conditions[instance.id].status if instance.id in conditions else "not there"
             confirm(status == "running", f"the instance {instance.id} is {status}")

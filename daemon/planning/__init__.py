@@ -27,7 +27,9 @@ class Wanted:
     """What the namespace is to be. `digests` are those of the services' images (identity.HOST where it has none).
 
     `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
-    to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run.
+    to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run. `anew` names services whose
+    instances are replaced though nothing changed, `stopped` those that have none, with the identity that each ran last;
+    `left` are not touched, whether their instances run or not.
     """
 
     manifest: Manifest
@@ -37,6 +39,9 @@ class Wanted:
     data: Mapping[str, str] = field(default_factory=dict)
     hooks: bool = True
     restored: int | None = None
+    anew: frozenset[str] = frozenset()
+    stopped: Mapping[str, str] = field(default_factory=dict)
+    left: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
         root=seen.root,
         at=by.at,
         warnings=tuple(_warnings(before, wanted, nexts)),
+        left=tuple(sorted(wanted.left)),
     )
 
 
@@ -100,24 +106,26 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
     }
     changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}
     hooked = _hooked(changed, wanted)
-    anew = changed | _rewritten(hooked, wanted)
+    anew = changed | _rewritten(hooked, wanted) | wanted.anew | wanted.stopped.keys()
     nexts = []
     for name, specification in wanted.manifest.services.items():
-        up = () if name in anew else tuple(i for i in olds[name].instances if i.id in seen.up)
+        up = () if name in anew else tuple(i for i in olds[name].instances if i.id in seen.up or name in wanted.left)
+        stopped = name in wanted.stopped
         kept = up[: specification.replicas]
         stem = f"{wanted.manifest.namespace}-{name}"
         fresh = tuple(
             Running(f"{stem}-{number + 1}-{by.operation}", seen.machine, next(addresses), by.operation)
-            for number in range(len(kept), specification.replicas)
+            for number in range(len(kept), 0 if stopped else specification.replicas)
         )
-        old, hook = olds.get(name), name in hooked
-        nexts.append(Next(name, specification, wanted.digests[name], marked[name], old, kept, fresh, hook))
+        old, hook, ran = olds.get(name), name in hooked, wanted.stopped.get(name, marked[name])
+        nexts.append(Next(name, specification, wanted.digests[name], ran, old, kept, fresh, hook, stopped))
     return nexts
 
 
 def _hooked(changed: set[str], wanted: Wanted) -> set[str]:
-    """The services whose hooks run: those that change, where hooks run at all."""
-    return {name for name in changed if wanted.hooks and wanted.manifest.services[name].hooks.before}
+    """The services whose hooks run: those that change, where hooks run at all; of a stopped one when it is started."""
+    services = wanted.manifest.services if wanted.hooks else {}
+    return {name for name in changed - wanted.stopped.keys() if name in services and services[name].hooks.before}
 
 
 def _rewritten(hooked: set[str], wanted: Wanted) -> set[str]:
@@ -176,6 +184,7 @@ def _service(each: Next, virtual: Iterator[str]) -> records.Service:
         ports=tuple(records.Port(name, number) for name, number in sorted(each.specification.ports.items())),
         routes=each.specification.routes,
         instances=each.kept + each.fresh,
+        stopped=each.stopped,
     )
 
 

@@ -28,6 +28,7 @@ class Next:
     kept: tuple[Running, ...]
     fresh: tuple[Running, ...]
     runs_hook: bool
+    stopped: bool = False
 
     @property
     def image(self) -> str:
@@ -77,6 +78,12 @@ def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
     id = f"{after.namespace}-{each.name}-hook-{after.operation}"
     settings = _specification(each, id, one_shots[each.name], after.namespace, command=argv)
     return Hook(each.name, argv, HOOK_WITHIN, one_shot=settings, files=each.specification.files)
+
+
+def one_shot(service: records.Service, place: Running, namespace: str, argv: tuple[str, ...]) -> Specification:
+    """An instance that runs a command in what the service has, but for its volumes."""
+    each = Next(service.name, service.specification, service.digest, service.identity, service, (), (), runs_hook=False)
+    return _specification(each, place.id, place.ip, namespace, command=argv)
 
 
 def _specification(

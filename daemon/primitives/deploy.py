@@ -8,6 +8,7 @@ from daemon.manifest import Manifest, joined, parse
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
 from daemon.planning.identity import HOST
+from daemon.planning.present import stopped
 from daemon.primitive import By, Part, Told
 from daemon.seeing import require_room, see
 from daemon.wire import Deploy, Deployed
@@ -26,7 +27,8 @@ async def plan(ask: Deploy, node: Node, by: By) -> Change:
     record = await node.records.namespace(manifest.namespace)
     await require_room(node, f"cannot deploy {manifest.namespace}")
     digests = await _digests(manifest, node)
-    return plan_change(record, Wanted(manifest, text, digests, manifest.volumes), await see(node), by)
+    wanted = Wanted(manifest, text, digests, manifest.volumes, stopped=stopped(record.head))
+    return plan_change(record, wanted, await see(node), by)
 
 
 async def _digests(manifest: Manifest, node: Node) -> dict[str, str]:

@@ -7,6 +7,7 @@ from daemon.change import Change
 from daemon.manifest import Manifest, Volume, parse
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
+from daemon.planning.present import stopped
 from daemon.primitive import By, Part, Told, require
 from daemon.records import DeployPoint, Head
 from daemon.seeing import require_room, see
@@ -34,6 +35,7 @@ async def plan(ask: Rollback, node: Node, by: By) -> Change:
         data={} if ask.code_only else await _snapshots(ask, point, node),
         hooks=False,
         restored=point.head.deploy,
+        stopped=stopped(point.head),
     )
     return plan_change(record, wanted, await see(node), by)
 

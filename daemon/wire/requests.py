@@ -28,6 +28,35 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True, tag="rollback"):
     code_only: bool = False
 
 
+class Restart(Struct, frozen=True, forbid_unknown_fields=True, tag="restart"):
+    """Replace a service's instances by new ones, though nothing changed."""
+
+    namespace: str
+    service: str
+
+
+class Stop(Struct, frozen=True, forbid_unknown_fields=True, tag="stop"):
+    """Have no instances of a service until it is started; its data, address and routes stay."""
+
+    namespace: str
+    service: str
+
+
+class Start(Struct, frozen=True, forbid_unknown_fields=True, tag="start"):
+    """Have a stopped service's instances again."""
+
+    namespace: str
+    service: str
+
+
+class Scale(Struct, frozen=True, forbid_unknown_fields=True, tag="scale"):
+    """Give a service another number of instances; its manifest says so from then on."""
+
+    namespace: str
+    service: str
+    replicas: int
+
+
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """The cluster in one screen."""
 
@@ -50,6 +79,19 @@ class Logs(Struct, frozen=True, forbid_unknown_fields=True, tag="logs"):
 
 class Exec(Struct, frozen=True, forbid_unknown_fields=True, tag="exec"):
     """Run a command in an instance of a service. Its input follows the call, as lines of Input."""
+
+    namespace: str
+    service: str
+    argv: list[str]
+    interactive: bool = False
+    tty: bool = False
+    rows: int = 24
+    columns: int = 80
+
+
+class Run(Struct, frozen=True, forbid_unknown_fields=True, tag="run"):
+    """Run a command in an instance of its own, made of a service's specification without its volumes, that is removed
+    when it ends. Its input follows the call, as with Exec."""
 
     namespace: str
     service: str
@@ -108,9 +150,9 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback
+Mutation = Deploy | Rollback | Restart | Stop | Start | Scale
 Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
-Request = Mutation | Look | Exec | OpResume | OpAbort
+Request = Mutation | Look | Exec | Run | OpResume | OpAbort
 
 
 class How(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from daemon.callers import Caller
 from daemon.server import Emit, Tell
-from daemon.wire import Event, Exec, How, Input, Look, Mutation, OpAbort, OpResume, Output, Problem, Success
+from daemon.wire import Event, Exec, How, Input, Look, Mutation, OpAbort, OpResume, Output, Problem, Run, Success
 
 AT = "2030-01-01T00:00:00Z"
 
@@ -39,6 +39,12 @@ class Answering:
             if line.end:
                 return Success("executed", {"code": 3})
         return Success("executed", {"code": 0})
+
+    async def run(self, request: Run, who: Caller, inputs: AsyncIterator[Input], emit: Emit) -> Success:
+        self.asked.append((request, who))
+        async for line in inputs:
+            await emit(Output(line.data.lower()))
+        return Success("executed", {"code": 4})
 
     async def _change(self, tell: Tell, *asked: object) -> Success:
         self.asked.append(asked)

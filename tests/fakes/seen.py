@@ -10,7 +10,7 @@ from daemon import manifest
 from daemon.logs import Line, unix
 from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Running, Service
 from dataplane.dataset import Space, ZfsProblem
-from runtime.instance import Condition, EngineProblem, Status
+from runtime.instance import Condition, Ended, EngineProblem, Status
 
 AT = "2030-01-01T00:00:00Z"
 
@@ -88,6 +88,7 @@ class SeenEngine:
         self.problem: EngineProblem | None = None
         self.sessions: list[tuple[str, list[str], bool, int, int, Shout]] = []
         self.readers = 0
+        self.started: list[str] = []
         self._changed = asyncio.Condition()
         self._stopped: set[str] = set()
         self._broken: EngineProblem | None = None
@@ -135,6 +136,9 @@ class SeenEngine:
         finally:
             self.readers -= 1
 
+    async def tail(self, id: str, lines: int) -> str:
+        return b"\n".join(said for _, _, said in self.lines.get(id, [])[-lines:]).decode()
+
     async def _more(self, id: str, told: int) -> list[Line]:
         async with self._changed:
             self._followers += 1
@@ -151,6 +155,17 @@ class SeenEngine:
         session = Shout()
         self.sessions.append((id, list(argv), tty, rows, columns, session))
         return session
+
+    async def attach(self, id: str, *, tty: bool = False) -> Shout:
+        session = Shout()
+        self.sessions.append((id, [], tty, 0, 0, session))
+        return session
+
+    async def start(self, id: str) -> None:
+        self.started.append(id)
+
+    async def ended(self, id: str, within: float) -> Ended:
+        return Ended(9, "")
 
 
 @dataclass

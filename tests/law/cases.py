@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.wire import Deploy, Mutation, Rollback
+from daemon.wire import Deploy, Mutation, Restart, Rollback, Scale, Start, Stop
 
 SHOP = """
 namespace = "shop"
@@ -83,6 +83,14 @@ CASES = (
     Case("roll back code and schema", (shop(), shop(db=2, web="2", more=HOOK)), Rollback("shop")),
     Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),
     Case("roll far back", (shop(), shop(db=2), shop(db=3)), Rollback("shop", to=1)),
+    Case("restart a stateless service", (shop(),), Restart("shop", "web")),
+    Case("restart a writer", (shop(),), Restart("shop", "db")),
+    Case("stop a stateless service", (shop(),), Stop("shop", "web")),
+    Case("stop a writer", (shop(),), Stop("shop", "db")),
+    Case("start a writer", (shop(), Stop("shop", "db")), Start("shop", "db")),
+    Case("replace both while the writer is stopped", (shop(), Stop("shop", "db")), shop(db=2, web="2")),
+    Case("scale by name", (shop(),), Scale("shop", "web", 3)),
+    Case("roll back a stop", (shop(), Stop("shop", "db")), Rollback("shop")),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
     Case("move a writer from a container to the host", (shop(),), hosted()),
     Case("a process of the host that never gets ready", (hosted(),), hosted(db=666, web="2")),

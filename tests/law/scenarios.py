@@ -7,13 +7,14 @@ from msgspec.structs import replace
 
 from daemon.journal import Story
 from daemon.records import Namespace
+from daemon.wire import Run
 from dataplane.entry import Entry
 from tests.fakes.engine import Instance
 from tests.fakes.zfs import Kept
 from tests.law.cases import CASES, Case, shop
-from tests.law.law import ID, OVER, assert_same, prepared, resolved, unclaimed, uncut
+from tests.law.law import FAILURES, ID, OVER, WHENS, assert_same, prepared, resolved, unclaimed, uncut
 from tests.law.sound import head_of, require_sound
-from tests.law.world import ROOT, Crash, Cut, Failed, World, ask, restart, seen
+from tests.law.world import ROOT, Crash, Cut, Failed, World, ask, founded, restart, run, seen
 
 GENERATION = f"{ROOT}/shop/data/{ID}"
 
@@ -188,6 +189,91 @@ class Client:
         return {id: instance for id, instance in self.world.instances.instances.items() if instance.up}
 
 
+def after_a_boot_runs_what_was_committed() -> None:
+    for name in ("replace both", "start a writer", "replace both while the writer is stopped"):
+        world = prepared(case(name)).copy()
+        before = seen(world)
+        world.power_cut()
+        world.touches = 0
+        assert restart(world, "op-0") == "done"
+        assert_same(seen(world), before, f"{name}: after a boot")
+        for at in range(1, world.touches + 1):
+            again = prepared(case(name)).copy()
+            again.power_cut()
+            again.cut = Cut(at, "after", Crash)
+            assert restart(again, "op-0") == "crashed"
+            again.cut = None
+            assert restart(again, "op-0") == "done"
+            assert_same(seen(again), before, f"{name}: crashed at touch {at} of the start after a boot, then again:")
+
+
+def what_a_power_cut_leaves_open_ends_as_before_or_as_after() -> None:
+    for name in ("replace both", "a hook that changes the data", "roll back code and schema", "stop a writer"):
+        cutting = case(name)
+        before, after = seen(prepared(cutting)), uncut(cutting)[2]
+        for at in range(1, uncut(cutting)[1] + 1):
+            world = prepared(cutting).copy()
+            world.cut = Cut(at, "after", Crash)
+            assert ask(world, cutting.ask, ID) == "crashed"
+            world.cut = None
+            world.power_cut()
+            ending = restart(world, ID)
+            said = f"{name}: the power was cut at touch {at}: {ending}, but"
+            assert ending in OVER, said
+            assert_same(seen(world), after if ending == "done" else before, said)
+            require_sound(world, said)
+
+
+def a_generation_that_is_not_the_committed_one_is_not_started_after_a_boot() -> None:
+    replacing = case("replace a writer")
+    for marks in ({"epoch": "7"}, {"state": "kept"}):
+        world = prepared(replacing).copy()
+        before = {row[0]: row[1] for row in seen(world)["instances"]}
+        world.zfs.kept[f"{ROOT}/shop/data/op-0"].marks |= marks
+        world.power_cut()
+        assert restart(world, "op-0") == "done"
+        now = {row[0]: row[1] for row in seen(world)["instances"]}
+        assert now == before | {"shop-db-1-op-0": "stopped"}
+        assert world.boot
+        assert "shop-db-1-op-0" in world.boot.reasons
+        assert not world.zfs.kept[f"{ROOT}/shop/data/op-0"].mounted
+
+
+def what_had_ended_and_is_not_to_be_started_again_stays_down_after_a_boot() -> None:
+    world = founded()
+    assert ask(world, shop(more='restart = "no"'), "op-0") == "done"
+    assert ask(world, shop(replicas=2, more='restart = "no"'), "op-1") == "done"
+    world.instances.crash("shop-web-1-op-0", 3)
+    world.power_cut()
+    assert restart(world, "op-1") == "done"
+    now = {row[0]: row[1] for row in seen(world)["instances"]}
+    assert (now["shop-web-1-op-0"], now["shop-web-2-op-1"]) == ("stopped", "running")
+
+
+def what_somebody_stopped_after_a_boot_is_left_alone() -> None:
+    world = prepared(case("replace both")).copy()
+    world.power_cut()
+    assert restart(world, "op-0") == "done"
+    world.instances._stop("shop-db-1-op-0")
+    assert restart(world, "op-0") == "done"
+    assert not world.instances.instances["shop-db-1-op-0"].up
+
+
+def a_run_leaves_nothing_wherever_it_is_cut() -> None:
+    cuts = [Cut(at, when, kind) for at in range(1, 10) for when in WHENS for kind in FAILURES]  # type: ignore[arg-type]
+    for cut in (None, *cuts):
+        world = prepared(case("replace both")).copy()
+        before, world.cut = seen(world), cut
+        ending = run(world, Run("shop", "web", ["look"]))
+        assert cut or ending == "done"
+        world.cut = None
+        restart(world, "op-0")
+        assert_same(seen(world), before, f"a run, {cut}: {ending}, and")
+        require_sound(world, f"a run, {cut}: {ending}, but")
+        world.deliver()
+        assert_same(seen(world), before, f"a run, {cut}: {ending}, and what came late changed")
+
+
 ALL: tuple[Callable[[], None], ...] = (
     an_undo_that_fails_stops_no_other_and_is_told,
     a_dataset_of_another_operation_in_the_way_is_left_alone,
@@ -197,4 +283,10 @@ ALL: tuple[Callable[[], None], ...] = (
     whoever_comes_next_resolves_first,
     a_lost_journal_is_made_up_from_the_record,
     no_row_that_a_client_was_promised_is_lost,
+    what_somebody_stopped_after_a_boot_is_left_alone,
+    a_run_leaves_nothing_wherever_it_is_cut,
+    after_a_boot_runs_what_was_committed,
+    what_a_power_cut_leaves_open_ends_as_before_or_as_after,
+    a_generation_that_is_not_the_committed_one_is_not_started_after_a_boot,
+    what_had_ended_and_is_not_to_be_started_again_stays_down_after_a_boot,
 )

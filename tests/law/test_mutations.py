@@ -266,6 +266,34 @@ MUTATIONS = (
         "    if not old:\n",
         ("cut:roll back code and schema",),
     ),
+    Mutation(
+        "after a boot, start a writer on whatever is there",
+        "daemon/booting.py",
+        "            await self._require_current(name, volume)\n",
+        "",
+        ("a_generation_that_is_not_the_committed_one_is_not_started_after_a_boot",),
+    ),
+    Mutation(
+        "after a boot, go on with an operation before what is committed runs",
+        "daemon/engine.py",
+        "        await self._tell_decided(story)\n",
+        "",
+        ("what_a_power_cut_leaves_open_ends_as_before_or_as_after",),
+    ),
+    Mutation(
+        "forget that a boot was dealt with",
+        "daemon/booting.py",
+        "        self._write(Note(pending, {**self.note.reasons, **failed}))\n",
+        "",
+        ("what_somebody_stopped_after_a_boot_is_left_alone",),
+    ),
+    Mutation(
+        "keep the instance that ran a command",
+        "daemon/engine.py",
+        "            problems = await self._take_back(story, way)\n        except",
+        "            problems: list[str] = []\n        except",
+        ("a_run_leaves_nothing_wherever_it_is_cut",),
+    ),
 )
 
 

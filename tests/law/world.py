@@ -18,21 +18,23 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from daemon.__main__ import PRIMITIVES
+from daemon.booting import UNSEEN, Boot, Note
 from daemon.engine import Engine
 from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
-from daemon.primitive import Primitive
-from daemon.primitives import deploy, rollback
+from daemon.primitives.run import OneShot
 from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import Means
-from daemon.wire import Event, How, Mutation, Refused, Stuck, Success, TakenBack
+from daemon.wire import Event, How, Mutation, Refused, Run, Stuck, Success, TakenBack
 from dataplane.dataset import ZfsProblem
 from dataplane.entry import StoreDown
 from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
+from dataplane.maps import Maps
 from dataplane.names import NamesProblem
 from runtime.instance import EngineProblem
 from tests.fakes.engine import FakeEngine, Program
@@ -43,6 +45,10 @@ from tests.fakes.zfs import FakeZfs
 T = TypeVar("T")
 When = Literal["before", "after", "late"]
 ROOT = "tank/ployz"
+
+
+STARTING = ("engine start", "engine stop", "zfs mount", "nft load")
+"""What the start after a boot touches, on nobody's behalf."""
 
 
 class Crash(BaseException):
@@ -91,6 +97,8 @@ class World:
         self.disk = Path(tempfile.mkdtemp(prefix="law", dir="/dev/shm"))
         weakref.finalize(self, shutil.rmtree, self.disk, ignore_errors=True)
         (self.disk / "operations").mkdir()
+        self.boot: Boot | None = None
+        self.plane: ServingPlane | None = None
         self.cut: Cut | None = None
         self.touches = 0
         self.dead = False
@@ -176,6 +184,8 @@ class World:
     def _witness(self, what: str) -> None:
         """Whoever changes more than its own claim and its own record has both, and wrote down which step it does."""
         own = what.startswith(("put namespaces.", "put operations."))
+        if self.boot and self.boot.note.pending and what.startswith(STARTING):
+            return
         running = list(self.operations.running.values()) if self.operations else []
         if self.operations and not own and not any(self._is_entitled(each.story) for each in running):
             self.wrongs.append(f"{what}: by nobody who has claim, record and journal for it")
@@ -186,7 +196,7 @@ class World:
         if not story or not {"doing", "undoing"} & set(last.values()):
             return False
         recorded = "undoing" in last.values() or f"operations.{story.operation}" in self.kv.entries
-        return recorded and story.operation in self.holders()
+        return recorded and (story.operation in self.holders() or not story.heading.claims)
 
     def holders(self) -> list[str]:
         """The operations that have claims."""
@@ -200,6 +210,18 @@ class World:
             with suppress(Exception):
                 effect()
         self.late.clear()
+
+    def power_cut(self) -> None:
+        """All processes end, and what is in memory is gone; then the engine starts, and what it starts by itself."""
+        (self.disk / "memory").unlink(missing_ok=True)
+        for kept in self.zfs.kept.values():
+            kept.mounted = False
+        for instance in self.instances.instances.values():
+            if instance.up:
+                instance.status, instance.last_exit = "stopped", UNSEEN
+                if instance.specification.survives and not instance.specification.mounts:
+                    instance.status = "running"
+        self.firewall.maps = Maps()
 
     # ---------------------------------------------------------------------------------- what the programs do
 
@@ -231,12 +253,12 @@ def boot(world: World) -> Operations:
     """Start the daemon anew on what the world holds."""
     world.dead = False
     store = Store(world.kv)
-    plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
+    world.plane = plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
     node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane)
-    primitives: dict[str, Primitive] = {"deploy": deploy, "rollback": rollback}
-    engine = Engine(node, patience=())
-    means = Means(world.disk / "operations", engine, store, primitives, now=lambda: "2026-01-01T00:00:00.000Z")
+    world.boot = Boot(node, world.disk / "memory")
+    engine = Engine(node, patience=(), decided=world.boot.start)
+    means = Means(world.disk / "operations", engine, store, PRIMITIVES, now=lambda: "2026-01-01T00:00:00.000Z")
     world.operations = Operations(means)
     return world.operations
 
@@ -244,6 +266,7 @@ def boot(world: World) -> Operations:
 def founded(*, openzfs: bool = False) -> World:
     """A machine that has founded its cluster, and nothing else."""
     world = World(openzfs=openzfs)
+    (world.disk / "memory").write_bytes(msgspec.json.encode(Note((), {})))
     now = "2026-01-01T00:00:00.000Z"
     cluster = Cluster(name="m1", cidr="10.210.0.0/16", incarnation=1, founded_at=now)
     machine = Machine(id="1", name="m1", subnet="10.210.1.0/24", overlay_ip="10.210.1.1", created_at=now, version="0")
@@ -260,12 +283,31 @@ def ask(world: World, request: Mutation, id: str) -> Ending:
     return _ended(world, asked())
 
 
+def run(world: World, request: Run) -> Ending:
+    """Have a command run in an instance of its own, and say how that ended."""
+
+    async def use(plan: OneShot) -> dict[str, int]:
+        await world.instances.start(plan.specification.id)
+        return {"code": 0}
+
+    async def asked() -> Success:
+        return await boot(world).pass_by(request, "uid 0", use)
+
+    return _ended(world, asked())
+
+
 def restart(world: World, id: str) -> Ending:
     """What happens when ployzd starts again: all that is open is resolved. How the operation ends."""
 
     async def started() -> Success:
         operations = boot(world)
+        assert world.boot
+        assert world.plane
+        await world.boot.begin()
+        if world.boot.note.pending:
+            await world.plane.apply()
         await operations.bring_to_an_end()
+        await world.boot.start_all_but(operations.undecided())
         await asyncio.gather(*(u.task for u in list(operations.running.values()) if u.task), return_exceptions=True)
         return await operations.resume(id, ignore)
 

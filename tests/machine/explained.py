@@ -72,7 +72,7 @@ def _containers(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
         elif states.get(name) != "running":
             yield f"instance {name} is {states.get(name, 'missing')}"
     for row in cluster.done("ps")["instances"]:
-        if row["state"] != "running":
+        if row["state"] != ("running" if row["id"] else "stopped"):  # a stopped service has a row and no instance
             yield f"ps says that {row['id']} is {row['state']}"
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.looking import Looked, Looking
 from daemon.records import DeployPoint, Held, Namespace
@@ -42,7 +43,10 @@ class World:
         self.engine = engine or SeenEngine(condition("db-1"), condition("web-1"), condition("web-2", "created"))
         self.pool = SeenPool()
         self.minutes = 0
-        self.looking = Looking("m1", self.mirror, self.engine, self.pool, running, {"version": "0.1.0"}, self.now)
+        self.unstarted: dict[str, str] = {}
+        self.looking = Looking(
+            "m1", self.mirror, self.engine, self.pool, running, {"version": "0.1.0"}, self.now, lambda: self.unstarted
+        )
 
     def now(self) -> datetime:
         return datetime(2030, 1, 1, 0, self.minutes, 0, tzinfo=UTC)
@@ -129,6 +133,34 @@ def test_ps_lists_what_is_committed_in_the_engines_condition() -> None:
     assert row(shown, "web-1")["image"] == "web:1"
     assert row(shown, "web-1")["ip"] == "10.210.0.2"
     assert any("db-1" in warning for warning in world.look(Status()).warnings)
+
+
+def test_what_has_ended_is_told_with_its_last_words() -> None:
+    world = World()
+    world.engine.conditions = (condition("db-1"), condition("web-1"), condition("web-2", "stopped", last_exit=3))
+    world.engine.lines["web-2"] = [("stderr", AT, f"line {number}".encode()) for number in range(5)]
+    [told] = world.look(Status()).warnings
+    assert "instance web-2 of shop/web has ended (last exit 3)" in told
+    assert told.endswith("line 2\nline 3\nline 4")
+
+
+def test_what_was_not_started_after_a_boot_is_told_with_the_reason_until_it_runs() -> None:
+    world = World()
+    world.unstarted = {"web-1": "the wrong epoch", "web-2": "the wrong epoch"}
+    world.engine.conditions = (condition("db-1"), condition("web-1"), condition("web-2", "stopped", last_exit=255))
+    for shown in (world.look(Status()), world.look(Ps())):
+        assert shown.warnings == ["instance web-2 of shop/web was not started after the boot: the wrong epoch"]
+
+
+def test_a_stopped_service_is_listed_without_an_instance() -> None:
+    world = World()
+    stopped = replace(service("web"), stopped=True)
+    world.mirror.records["shop"] = Namespace(head("shop", 4, service("db", "db-1"), stopped))
+    status = world.look(Status())
+    assert status.warnings == []
+    assert [(one["ready"], one["wanted"]) for one in status.result["namespaces"][0]["services"]] == [(1, 1), (0, 0)]
+    shown = row(world.look(Ps()), "")
+    assert (shown["service"], shown["state"]) == ("web", "stopped")
 
 
 def test_ps_without_an_engine_does_not_guess() -> None:
