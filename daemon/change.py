@@ -79,7 +79,9 @@ class Change(Struct, frozen=True):
     """A plan. Every name, address and snapshot in it is chosen; the steps are a pure function of it.
 
     `stops` are instances that are stopped before the snapshots, `goes` those that leave after the commit;
-    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`.
+    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`;
+    `drops` are those of volumes that the next head no longer names; `forgets` the deploy points that go.
+    One that `removes` the namespace leaves a tombstone instead of the head `after`, which has nothing in it.
     """
 
     operation: str
@@ -99,11 +101,20 @@ class Change(Struct, frozen=True):
     root: str
     at: str
     warnings: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
+    forgets: tuple[int, ...] = ()
+    removes: bool = False
+    purges: bool = False
 
     @property
     def nothing(self) -> bool:
         """Whether the world already is as asked."""
         return self.after == self.before
+
+    @property
+    def next(self) -> Head | None:
+        """What is committed: the head after, or none."""
+        return None if self.removes else self.after
 
     @property
     def moved(self) -> list[Volume]:

@@ -1,8 +1,11 @@
 """What a plan needs to know of the world: which instances run, which names are taken, how full the pool is."""
 
+from collections.abc import Iterable
+
 from daemon.node import Node
 from daemon.planning import Seen
 from daemon.primitive import require
+from daemon.records import DeployPoint
 
 FULL = 0.95
 """A pool fuller than this is refused: copy-on-write needs room even to delete."""
@@ -36,3 +39,26 @@ async def require_room(node: Node, what: str) -> None:
         f"({space.used} of {space.size} bytes), and above {FULL:.0%} nothing is changed",
         "free space, or make the pool larger",
     )
+
+
+async def digests_of(point: DeployPoint, services: Iterable[str], node: Node) -> dict[str, str]:
+    """The point's own digests, wherever their tags may have moved; refused if an image is here no more."""
+    digests = {name: point.head.services[name].digest for name in services}
+    for digest in sorted(set(digests.values())):
+        await node.instances.resolve(digest, pull="never")
+    return digests
+
+
+async def snapshots_of(point: DeployPoint, node: Node, cannot: str) -> dict[str, str]:
+    """Where the point's snapshots are now, by volume: promotions move them between datasets, so guids are looked up."""
+    below = await node.datasets.below(f"{node.datasets.root}/{point.head.namespace}")
+    by_guid = {dataset.guid: dataset.name for dataset in below if "@" in dataset.name}
+    for held in point.data:
+        require(
+            held.guid in by_guid,
+            "deploy.data_missing",
+            f"{cannot} to deploy {point.head.deploy}",
+            f"its snapshot of the volume {held.volume} is gone",
+            "roll back with --code-only, or to another deploy",
+        )
+    return {held.volume: by_guid[held.guid] for held in point.data}

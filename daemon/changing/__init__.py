@@ -22,16 +22,25 @@ def steps(change: Change, node: Node) -> list[Part]:
         *(part for level in change.levels for part in _level(change, level, node)),
         serving.check(change, node),
         Commit(
-            f"commit deploy {change.after.deploy} of {change.after.namespace}",
-            do=lambda: node.records.commit(change.after.namespace, change.after, change.operation, change.token),
+            _committing(change),
+            do=lambda: node.records.commit(change.after.namespace, change.next, change.operation, change.token),
             settle=lambda: node.records.settle(change.after.namespace, change.operation),
         ),
         serving.flip(change, node),
         *_group([*_owning(change, node), *_leaving(change, node)]),
         *_some(change.before, data.keep_point(change, node)),
         *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
+        *_group([data.drop(dataset, node) for dataset in change.drops]),
+        *_some(change.forgets, data.forget(change, node)),
+        *_some(change.forgets, data.free(change, node)),
         *_some(change.releases, names.release(change, node)),
     ]
+
+
+def _committing(change: Change) -> str:
+    if change.removes:
+        return f"commit that there is no namespace {change.after.namespace} any more"
+    return f"commit deploy {change.after.deploy} of {change.after.namespace}"
 
 
 def _owning(change: Change, node: Node) -> list[Step]:

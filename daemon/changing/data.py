@@ -79,3 +79,33 @@ async def _held(change: Change, node: Node) -> tuple[Held, ...]:
         confirm(len(at) == 1, f"the snapshot {change.operation} of the volume {name} is there {len(at)} times")
         found.append(Held(name, change.operation, at[0].guid))
     return tuple(found)
+
+
+def drop(dataset: str, node: Node) -> Step:
+    """Its last snapshot is a deploy point's, so that there is always something to keep of it."""
+    volume = lineage.volume_of(dataset)
+    says = f"keep the data of {volume.rpartition('/')[2]}, which is no volume of it any more"
+    return Step(says, lambda: lineage.retire(node.datasets, volume, dataset))
+
+
+def forget(change: Change, node: Node) -> Step:
+    namespace, by = change.after.namespace, change.operation
+
+    async def do() -> None:
+        for number in change.forgets:
+            await node.records.forget_point(namespace, number, by)
+
+    numbers = ", ".join(map(str, change.forgets))
+    return Step(f"forget deploy {numbers}", do)
+
+
+def free(change: Change, node: Node) -> Step:
+    """What every tombstone names is looked at: what something was cloned from may go when that is gone."""
+    namespace = change.after.namespace
+
+    async def do() -> None:
+        needed = {held.guid for point in await node.records.points(namespace) for held in point.data}
+        doomed = {held.guid for held in await node.records.forgotten(namespace)} - needed
+        await lineage.free(node.datasets, f"{node.datasets.root}/{namespace}", doomed)
+
+    return Step("free what only forgotten deploys needed", do)

@@ -41,9 +41,10 @@ def result(change: Change, told: Told) -> Deployed:
         ServiceResult(name, action, _instances(after.services.get(name)))
         for name, action in sorted(change.actions.items())
     ]
+    named = {**(before.volumes if before else {}), **after.volumes}
     volumes = [
-        VolumeResult(name, change.volume_actions[name], volume.machine, volume.generation)
-        for name, volume in sorted(after.volumes.items())
+        VolumeResult(name, action, named[name].machine, named[name].generation)
+        for name, action in sorted(change.volume_actions.items())
     ]
     routes = [route for service in after.services.values() for route in service.routes]
     down = {old.service: told.seconds(f"stop {old.id}", FLIP) for old in change.stops}

@@ -23,8 +23,17 @@ async def plan(ask: Deploy, node: Node, by: By) -> Change:
     manifest = parse(ask.manifest)
     record = await node.records.namespace(manifest.namespace)
     await require_room(node, f"cannot deploy {manifest.namespace}")
-    digests = await _digests(manifest, node)
-    return plan_change(record, Wanted(manifest, ask.manifest, digests, manifest.volumes), await see(node), by)
+    points = await node.records.points(manifest.namespace)
+    wanted = Wanted(
+        manifest=manifest,
+        text=ask.manifest,
+        digests=await _digests(manifest, node),
+        volumes=manifest.volumes,
+        past=tuple(point.head.deploy for point in points),
+        keep=manifest.keep,
+        prune_volumes=ask.prune_volumes,
+    )
+    return plan_change(record, wanted, await see(node), by)
 
 
 async def _digests(manifest: Manifest, node: Node) -> dict[str, str]:

@@ -6,6 +6,7 @@ from daemon.wire import Deploy, Mutation, Rollback
 
 SHOP = """
 namespace = "shop"
+keep = {keep}
 [services.db]
 image = "db:{db}"
 volumes = {{ data = "/data" }}
@@ -22,8 +23,8 @@ replicas = {replicas}
 """
 
 
-def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "") -> Deploy:
-    return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more))
+def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "", keep: int = 10) -> Deploy:
+    return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more, keep=keep))
 
 
 HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
@@ -59,5 +60,18 @@ CASES = (
     Case("roll back code and schema", (shop(), shop(db=2, web="2", more=HOOK)), Rollback("shop")),
     Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),
     Case("roll far back", (shop(), shop(db=2), shop(db=3)), Rollback("shop", to=1)),
+    Case("a deploy that forgets", (shop(keep=1), shop(db=2, keep=1)), shop(db=3, keep=1)),
+    Case(
+        "a deploy that forgets what a rollback left",
+        (shop(keep=2), shop(db=2, keep=2), Rollback("shop"), shop(db=3, keep=2)),
+        shop(db=4, keep=1),
+    ),
+    Case("a rollback that forgets", (shop(keep=1), shop(db=2, keep=1)), Rollback("shop")),
+    Case("prune a volume", (shop(),), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', True)),
+    Case(
+        "roll back to a pruned volume",
+        (shop(), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', True)),
+        Rollback("shop"),
+    ),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
 )
