@@ -109,7 +109,7 @@ class Change(Struct, frozen=True):
     @property
     def nothing(self) -> bool:
         """Whether the world already is as asked."""
-        return self.after == self.before
+        return self.after == self.before and not self.removes
 
     @property
     def next(self) -> Head | None:

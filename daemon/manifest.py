@@ -9,6 +9,7 @@ from msgspec import Struct, inspect
 from daemon import manifest_rules, toml_text
 from daemon.manifest_fields import (
     LATER,
+    Data,
     Duration,
     Image,
     Interval,
@@ -82,13 +83,15 @@ class Volume(Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """A namespace, parsed and checked: every name in it leads somewhere, every value is in its unit.
 
-    `update` is always `recreate` for a service with volumes; `routes` have their `{namespace}` filled in.
+    `update` is always `recreate` for a service with volumes; `routes` have their `{namespace}` filled in. `data` is
+    the number of the deploy point whose data it is to have; what is committed never has it.
     """
 
     namespace: Name
     services: dict[Name, Service] = {}
     volumes: dict[VolumeName, Volume] = {}
     keep: Keep = 10
+    data: Data | None = None
 
     @property
     def order(self) -> dict[str, set[str]]:
@@ -112,7 +115,6 @@ _NO_MOUNTS = Unfit(
 )
 _LATER = Unfit("later", LATER, "leave it out")
 _ASIDES: Asides = {
-    Manifest: {"data": _LATER},
     Service: {**dict.fromkeys(_NOT_YET, _LATER), **dict.fromkeys(("mounts", "binds"), _NO_MOUNTS)},
     Hooks: {"on_branch": _LATER},
 }

@@ -14,13 +14,18 @@ WHAT = "cannot use this manifest"
 def read(text: str) -> dict[str, Any]:
     """The tree. Raises Refused `manifest.too_large`, and `manifest.syntax` with the line of the mistake."""
     _measure(text)
-    kind, reads = ("JSON", _json) if text.lstrip().startswith("{") else ("TOML", tomllib.loads)
+    kind, reads = ("JSON", _json) if is_json(text) else ("TOML", tomllib.loads)
     try:
         return reads(text)
     except RecursionError:
         _refuse("it is nested too deeply")
     except ValueError as wrong:
         _refuse(f"it is not {kind}: {wrong}")
+
+
+def is_json(text: str) -> bool:
+    """Whether it is to be read as JSON; anything else is TOML."""
+    return text.lstrip().startswith("{")
 
 
 def _measure(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from daemon.manifest import Volume
 from daemon.node import Node
 from daemon.planning import Seen
 from daemon.primitive import require
@@ -62,3 +63,17 @@ async def snapshots_of(point: DeployPoint, node: Node, cannot: str) -> dict[str,
             "roll back with --code-only, or to another deploy",
         )
     return {held.volume: by_guid[held.guid] for held in point.data}
+
+
+def volumes_of(point: DeployPoint) -> dict[str, Volume]:
+    """The point's volumes, as a manifest says them."""
+    return {name: Volume(v.quota, v.owner, v.mode) for name, v in point.head.volumes.items()}
+
+
+async def bytes_by_volume(node: Node, namespace: str) -> dict[str, int]:
+    """What the datasets of each volume of the namespace alone hold: those that are, and those of before."""
+    within, held = f"{node.datasets.root}/{namespace}", dict[str, int]()
+    for dataset in await node.datasets.below(within):
+        volume = dataset.name.removeprefix(f"{within}/").partition("/")[0]
+        held[volume] = held.get(volume, 0) + dataset.alone
+    return {volume: alone for volume, alone in held.items() if "@" not in volume}

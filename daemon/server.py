@@ -24,6 +24,7 @@ from daemon.wire import (
     Input,
     Look,
     Mutation,
+    NamespaceRm,
     OpAbort,
     OpResume,
     Output,
@@ -120,7 +121,7 @@ class Server:
                 return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
             case OpResume() | OpAbort() as request:
                 return await self._changed(partial(self._answers.operate, request), call, reply)
-            case Deploy() | Rollback() as request:
+            case Deploy() | Rollback() | NamespaceRm() as request:
                 return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
             case request:
                 return await _ending(self._answers.look(request, reply.emit), call)

@@ -18,9 +18,10 @@ LARGEST = 256 * 1024
 
 @command("deploy", example="ployzctl deploy -f shop.toml", changes=True)
 @click.option("-f", "--file", metavar="FILE", required=True, help="the manifest, TOML or JSON; - is stdin")
+@click.option("--prune-volumes", is_flag=True, help="let go of volumes that it no longer names; their data is kept")
 @click.argument("word", metavar="", required=False)
 @click.pass_obj
-def deploy(flags: Flags, file: str, word: str | None) -> Answer:
+def deploy(flags: Flags, file: str, word: str | None, *, prune_volumes: bool) -> Answer:
     """Make a namespace what a manifest says.
 
     `ployzctl deploy preview -f FILE` only shows what would be done.
@@ -28,7 +29,7 @@ def deploy(flags: Flags, file: str, word: str | None) -> Answer:
     if word not in (None, "preview"):
         raise click.UsageError(f"{word} is not a part of it: the manifest names the namespace", _context())
     flags.preview = flags.preview or word == "preview"
-    return answer(mutate(Deploy(manifest(file)), flags))
+    return answer(mutate(Deploy(manifest(file), prune_volumes), flags))
 
 
 @command("rollback", example="ployzctl rollback shop --to 4", changes=True)

@@ -2,6 +2,7 @@
 
 from daemon.change import Change, Level
 from daemon.changing import data, instances, names, serving
+from daemon.changing.outcome import confirm_instances as confirm_instances
 from daemon.changing.outcome import verify as verify
 from daemon.node import Node
 from daemon.primitive import Commit, Part, Step, Together
@@ -32,7 +33,7 @@ def steps(change: Change, node: Node) -> list[Part]:
         *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
         *_group([data.drop(dataset, node) for dataset in change.drops]),
         *_some(change.forgets, data.forget(change, node)),
-        *_some(change.forgets, data.free(change, node)),
+        *_some(change.forgets or change.purges, data.free(change, node)),
         *_some(change.releases, names.release(change, node)),
     ]
 

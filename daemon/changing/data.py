@@ -101,11 +101,18 @@ def forget(change: Change, node: Node) -> Step:
 
 def free(change: Change, node: Node) -> Step:
     """What every tombstone names is looked at: what something was cloned from may go when that is gone."""
-    namespace = change.after.namespace
+    within = f"{node.datasets.root}/{change.after.namespace}"
 
     async def do() -> None:
-        needed = {held.guid for point in await node.records.points(namespace) for held in point.data}
-        doomed = {held.guid for held in await node.records.forgotten(namespace)} - needed
-        await lineage.free(node.datasets, f"{node.datasets.root}/{namespace}", doomed)
+        doomed = {held.guid for held in await node.records.forgotten(change.after.namespace)}
+        if change.purges:
+            doomed |= {dataset.guid for dataset in await node.datasets.below(within) if "@" in dataset.name}
+        await lineage.free(node.datasets, within, doomed - await _needed(node))
 
-    return Step("free what only forgotten deploys needed", do)
+    return Step("free what only this namespace needed" if change.purges else "free what only they needed", do)
+
+
+async def _needed(node: Node) -> set[str]:
+    """The guids of all snapshots that deploy points name: a promotion may have moved those of others here."""
+    points = [point for name in await node.records.namespaces() for point in await node.records.points(name)]
+    return {held.guid for point in points for held in point.data}

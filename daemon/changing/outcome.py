@@ -10,14 +10,15 @@ from daemon.wire import Deployed, ResultInstance, ServiceResult, VolumeResult
 
 async def verify(change: Change, node: Node, told: Told) -> Deployed:
     """Ask the world whether every promise of the result holds. Raises NotSo."""
-    await _confirm_instances(change, node)
+    await confirm_instances(change, node)
     await _confirm_generations(change, node)
     differs = await node.serving.agrees(change.after)
     confirm(not differs, differs)
     return result(change, told)
 
 
-async def _confirm_instances(change: Change, node: Node) -> None:
+async def confirm_instances(change: Change, node: Node) -> None:
+    """What is committed runs, and what was to leave has left. Raises NotSo."""
     conditions = {condition.id: condition for condition in await node.instances.all()}
     for service in change.after.services.values():
         for instance in service.instances:

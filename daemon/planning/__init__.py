@@ -26,8 +26,9 @@ class Wanted:
     """What the namespace is to be. `digests` are those of the services' images.
 
     `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
-    to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run. `past` are the numbers of the
-    replaced deploy points, of which `keep` stay; `prune_volumes` lets go of volumes that `volumes` does not name.
+    to the snapshots they are to begin from (a rollback). `hooks` are the services whose hooks run; None: those that
+    change. `past` are the numbers of the replaced deploy points, of which `keep` stay; `prune_volumes` lets go of
+    volumes that `volumes` does not name.
     """
 
     manifest: Manifest
@@ -35,11 +36,12 @@ class Wanted:
     digests: Mapping[str, str]
     volumes: Mapping[str, VolumeManifest]
     data: Mapping[str, str] = field(default_factory=dict)
-    hooks: bool = True
+    hooks: frozenset[str] | None = None
     restored: int | None = None
     past: tuple[int, ...] = ()
     keep: int = 10
     prune_volumes: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
     }
     changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}
     hooked = _hooked(changed, wanted)
-    anew = changed | _rewritten(hooked, wanted)
+    anew = changed | hooked | _rewritten(hooked, wanted)
     nexts = []
     for name, specification in wanted.manifest.services.items():
         up = () if name in anew else tuple(i for i in olds[name].instances if i.id in seen.up)
@@ -117,8 +119,9 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
 
 
 def _hooked(changed: set[str], wanted: Wanted) -> set[str]:
-    """The services whose hooks run: those that change, where hooks run at all."""
-    return {name for name in changed if wanted.hooks and wanted.manifest.services[name].hooks.before}
+    """The services whose hooks run, of those that have any."""
+    running = changed if wanted.hooks is None else wanted.hooks
+    return {name for name in running if wanted.manifest.services[name].hooks.before}
 
 
 def _rewritten(hooked: set[str], wanted: Wanted) -> set[str]:
@@ -268,6 +271,7 @@ def _stops_first(service: str, before: Head | None, nexts: list[Next]) -> bool:
 
 
 def _warnings(before: Head | None, after: Head, wanted: Wanted, nexts: list[Next]) -> Iterator[str]:
+    yield from wanted.warnings
     for each in nexts:
         if each.runs_hook and not each.specification.hooks.changes and not each.specification.volumes:
             yield (

@@ -4,12 +4,12 @@ from typing import Literal
 
 from daemon import changing
 from daemon.change import Change
-from daemon.manifest import Volume, parse
+from daemon.manifest import parse
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
 from daemon.primitive import By, Part, Told, require
 from daemon.records import DeployPoint, Head
-from daemon.seeing import digests_of, require_room, see, snapshots_of
+from daemon.seeing import digests_of, require_room, see, snapshots_of, volumes_of
 from daemon.wire import Deployed, Refused, Rollback
 
 KIND = "deployed"
@@ -30,9 +30,9 @@ async def plan(ask: Rollback, node: Node, by: By) -> Change:
         manifest=manifest,
         text=point.head.manifest,
         digests=await digests_of(point, manifest.services, node),
-        volumes=_volumes(point),
+        volumes=volumes_of(point),
         data={} if ask.code_only else await snapshots_of(point, node, f"cannot roll {ask.namespace} back"),
-        hooks=False,
+        hooks=frozenset(),
         restored=None if ask.code_only else point.head.deploy,
         past=tuple(point.head.deploy for point in points),
         keep=max(manifest.keep, parse(record.head.manifest).keep if record.head else 0),
@@ -51,10 +51,6 @@ def _point(ask: Rollback, head: Head | None, points: list[DeployPoint]) -> Deplo
     require(not head or number != head.deploy, "deploy.current", what, f"deploy {number} is what runs now", hint)
     require(number in numbers, "deploy.missing", what, f"there is no deploy {number} of it", hint)
     return points[numbers.index(number)]
-
-
-def _volumes(point: DeployPoint) -> dict[str, Volume]:
-    return {name: Volume(v.quota, v.owner, v.mode) for name, v in point.head.volumes.items()}
 
 
 def steps(plan: Change, node: Node) -> list[Part]:

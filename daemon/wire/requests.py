@@ -29,6 +29,23 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True, tag="rollback"):
     code_only: bool = False
 
 
+class NamespaceRm(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.rm"):
+    """Remove a namespace. Its data is kept, as its last deploy point, unless `purge` says that all of it goes."""
+
+    namespace: str
+    purge: bool = False
+
+
+class NamespaceLs(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.ls"):
+    """The namespaces, and those that were removed and whose data is kept."""
+
+
+class NamespaceInspect(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.inspect"):
+    """Everything about a namespace."""
+
+    namespace: str
+
+
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """The cluster in one screen."""
 
@@ -109,8 +126,8 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback
-Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
+Mutation = Deploy | Rollback | NamespaceRm
+Look = NamespaceLs | NamespaceInspect | Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
 Request = Mutation | Look | Exec | OpResume | OpAbort
 
 

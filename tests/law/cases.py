@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daemon.wire import Deploy, Mutation, Rollback
+from daemon.wire import Deploy, Mutation, NamespaceRm, Rollback
 
 SHOP = """
 namespace = "shop"
@@ -25,6 +25,10 @@ replicas = {replicas}
 
 def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "", keep: int = 10) -> Deploy:
     return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more, keep=keep))
+
+
+def with_data(ask: Deploy, deploy: int) -> Deploy:
+    return Deploy(f'data = "deploy {deploy}"\n{ask.manifest}')
 
 
 HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
@@ -73,5 +77,12 @@ CASES = (
         (shop(), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', True)),
         Rollback("shop"),
     ),
+    Case("remove", (shop(),), NamespaceRm("shop")),
+    Case("remove what was rolled back", (shop(), shop(db=2), Rollback("shop")), NamespaceRm("shop")),
+    Case("remove and purge", (shop(), shop(db=2), Rollback("shop")), NamespaceRm("shop", purge=True)),
+    Case("purge what was removed", (shop(), shop(db=2), NamespaceRm("shop")), NamespaceRm("shop", purge=True)),
+    Case("deploy anew", (shop(), NamespaceRm("shop")), shop()),
+    Case("restore what was removed", (shop(), shop(db=2), NamespaceRm("shop")), Rollback("shop")),
+    Case("deploy with the data of a point", (shop(), shop(db=2), shop(db=3)), with_data(shop(db=4), 1)),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
 )

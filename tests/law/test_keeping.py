@@ -1,4 +1,4 @@
-"""What is kept of a namespace's past, against a plain model: exactly the deploy points that `keep` allows, row by row."""
+"""What is kept of a namespace's past, against a plain model: the deploy points that `keep` allows, row by row."""
 
 import random
 from dataclasses import dataclass, field

@@ -94,7 +94,7 @@ MUTATIONS = (
     Mutation(
         "answer without verifying",
         "daemon/changing/outcome.py",
-        "    await _confirm_instances(change, node)\n    await _confirm_generations(change, node)\n",
+        "    await confirm_instances(change, node)\n    await _confirm_generations(change, node)\n",
         "",
         ("an_instance_that_dies_after_the_commit_is_told",),
     ),

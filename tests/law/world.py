@@ -23,7 +23,7 @@ from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.primitive import Primitive
-from daemon.primitives import deploy, rollback
+from daemon.primitives import deploy, namespace_rm, rollback
 from daemon.records import Cluster, Machine, Namespace, Past, Reservation
 from daemon.serving import ServingPlane
 from daemon.store import Store
@@ -232,7 +232,7 @@ def boot(world: World) -> Operations:
     plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
     node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane)
-    primitives: dict[str, Primitive] = {"deploy": deploy, "rollback": rollback}
+    primitives: dict[str, Primitive] = {"deploy": deploy, "rollback": rollback, "namespace.rm": namespace_rm}
     engine = Engine(node, patience=())
     means = Means(world.disk / "operations", engine, store, primitives, now=lambda: "2026-01-01T00:00:00.000Z")
     world.operations = Operations(means)

@@ -152,7 +152,8 @@ def test_history_is_newest_first() -> None:
 def test_history_shows_a_deploy_with_its_manifest(number: int) -> None:
     shown = World().look(HistoryShow("shop", number))
     assert (shown.kind, shown.result["deploy"]["number"]) == ("deploy", number)
-    assert shown.result["manifest"] == f'namespace = "shop" # {number}\n'
+    data = "" if number == 3 else f'data = "deploy {number}"\n'
+    assert shown.result["manifest"] == f'{data}namespace = "shop" # {number}\n'
 
 
 def test_export_and_version() -> None:
