@@ -13,7 +13,7 @@ BYTES = 4 * 1024 * 1024
 
 def manifest(version: int, keep: int = 2) -> str:
     writer = service("app", volumes='{ data = "/data" }', env=f'{{ VERSION = "{version}" }}', stop_grace='"1s"')
-    return f'namespace = "past"\nkeep = {keep}\n{writer}[volumes.data]\n'
+    return f'namespace = "past"\nkeep = {keep}\n{writer}[volumes.data]\nmode = "0777"\n'
 
 
 class Past:
@@ -35,7 +35,7 @@ class Past:
 
     def _at(self, done: dict[str, int]) -> None:
         number = done["deploy"]
-        self.run(f"head -c {BYTES} /dev/urandom > /data/filling; echo written at {number} >> /data/rows; sync")
+        self.run(f"set -e; head -c {BYTES} /dev/urandom > /data/filling; echo written at {number} >> /data/rows; sync")
         self.rows[number] = self.read()
 
     def read(self) -> list[str]:
