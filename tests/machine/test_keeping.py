@@ -30,8 +30,9 @@ class Past:
 
     def roll_back(self) -> None:
         to = self.random.choice(self.points())
-        self._at(self.cluster.done("rollback", "past", "--to", str(to)))
+        done = self.cluster.done("rollback", "past", "--to", str(to))
         assert self.read() == self.rows[to]
+        self._at(done)
 
     def _at(self, done: dict[str, int]) -> None:
         number = done["deploy"]
