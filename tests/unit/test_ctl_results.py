@@ -201,13 +201,10 @@ def test_a_bar_turns_red_while_it_fills(percent: float, code: str) -> None:
 def test_namespaces() -> None:
     row = wire.NamespaceRow("shop", 4, LONG_AGO, ["db", "web"], ["data"], ["shop.localhost"], 3 << 19)
     gone = wire.RemovedRow("test", 9, None)
-    when = years()
-    pad = len(when) - len("removed")
-    assert text("namespaces", {"namespaces": [row], "removed": [gone]}) == [
-        f"NAMESPACE   DEPLOY   {'WHEN'.ljust(len(when))}   SERVICES   VOLUMES   ROUTES              HELD",
-        f"shop             4   {when}   db, web    data      shop.localhost   1.5 MiB",
-        f"test             9   removed{' ' * pad}{' ' * 43}unknown",
-    ]
+    titles, there, before = text("namespaces", {"namespaces": [row], "removed": [gone]})
+    assert titles.split() == ["NAMESPACE", "DEPLOY", "WHEN", "SERVICES", "VOLUMES", "ROUTES", "HELD"]
+    assert there.split() == ["shop", "4", *years().split(), "db,", "web", "data", "shop.localhost", "1.5", "MiB"]
+    assert before.split() == ["test", "9", "removed", "unknown"]
     assert text("namespaces", {"namespaces": []}) == ["There are no namespaces."]
 
 
