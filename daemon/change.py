@@ -16,7 +16,7 @@ from runtime.instance import Check, Specification
 class Name(Struct, frozen=True):
     """A name that is unique in the cluster, as it is reserved."""
 
-    kind: Literal["address", "service", "hostname"]
+    kind: Literal["address", "service", "hostname", "port"]
     what: str
 
 
@@ -31,22 +31,28 @@ class Generation(Struct, frozen=True):
 
 
 class Candidate(Struct, frozen=True):
-    """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts."""
+    """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts; `files` are paths in
+    it, with the names under which the manifest of the head has what they contain.
+    """
 
     service: str
     specification: Specification
     data: dict[str, str]
     check: Check
+    files: dict[str, str] = {}
 
 
 class Hook(Struct, frozen=True):
-    """A command before the commit: in a one-shot instance, or inside the started candidate `inside`."""
+    """A command before the commit: in a one-shot instance (`files` as a candidate's), or inside the started candidate
+    `inside`.
+    """
 
     service: str
     argv: tuple[str, ...]
     within: float
     one_shot: Specification | None = None
     inside: str | None = None
+    files: dict[str, str] = {}
 
 
 class Level(Struct, frozen=True):

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.contents import committed
 from daemon.journal import rfc3339
 from daemon.mirror import Mirror
 from daemon.node import ZONE, Node
@@ -68,13 +69,14 @@ async def bring_up(settings: Settings) -> Up:
     await _found(store, settings)
     mirror.load()
     serving = await _serving(settings, store)
+    await _have_files(store, docker)
     node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving)
     return Up(node, docker, datasets, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"))
 
 
 async def _engine(settings: Settings) -> Docker:
     socket = settings.engine or await _own_engine(settings)
-    docker = Docker(socket, "ploy", settings.address)
+    docker = Docker(socket, "ploy", settings.address, files=settings.folder / "files")
     await ensure_network(docker.engine, Bridge(settings.subnet, settings.address, MTU))
     return docker
 
@@ -112,6 +114,13 @@ async def _found(store: Store, settings: Settings) -> None:
         version=VERSION,
     )
     await store.found(cluster, machine)
+
+
+async def _have_files(store: Store, docker: Docker) -> None:
+    """What a machine lost of its instances' files is there again before the engine starts one of them anew."""
+    for record in (await store.namespaces()).values():
+        for id, by, files in committed(record.head) if record.head else ():
+            await docker.restore_files(id, by, files)
 
 
 async def _serving(settings: Settings, store: Store) -> ServingPlane:

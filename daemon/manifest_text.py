@@ -2,8 +2,11 @@
 
 import json
 import tomllib
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from daemon import toml_text
+from daemon.manifest_fields import write_content
 from daemon.wire import Refused
 
 LARGEST = 256 * 1024
@@ -26,6 +29,21 @@ def read(text: str) -> dict[str, Any]:
 def is_json(text: str) -> bool:
     """Whether it is to be read as JSON; anything else is TOML."""
     return text.lstrip().startswith("{")
+
+
+def joined(text: str, files: Mapping[str, bytes]) -> str:
+    """The text with what files contain, by their paths, in its table `files`: a manifest that needs no other file.
+
+    What a person wrote stays as it is, comments and all, unless it has such a table already: then it becomes JSON.
+    """
+    if not files:
+        return text
+    written = {path: write_content(content) for path, content in files.items()}
+    tree = read(text)
+    if is_json(text) or "files" in tree:
+        held = tree.get("files")
+        return json.dumps({**tree, "files": {**held, **written} if isinstance(held, dict) else written}, default=str)
+    return f"{text.rstrip()}\n{toml_text.write({'files': written})}"
 
 
 def _measure(text: str) -> None:

@@ -11,7 +11,7 @@ from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
 from dataplane.names import NamesProblem
 from runtime.command import CommandError
-from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady
+from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady, SettingIgnored
 
 CODES: tuple[tuple[type[BaseException], str], ...] = (
     (CommitLost, "commit.lost"),
@@ -30,6 +30,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (ImageMissing, "image.missing"),
     (NameTaken, "instance.foreign"),
     (NotReady, "instance.not_ready"),
+    (SettingIgnored, "instance.setting"),
     (EngineProblem, "engine.failed"),
     (CommandError, "command.failed"),
     (asyncio.CancelledError, "operation.aborted"),
@@ -41,6 +42,7 @@ TRY = {
     "engine.down": "start the engine (or ployzd, which starts it), then try again",
     "pool.down": "zpool status on the machine",
     "pool.full": "ployzctl status shows what fills the pool",
+    "instance.setting": "leave the setting out, or have the machine's kernel and engine support it (docker info)",
     "image.missing": "check the name, or load the image into the machine's engine",
 }
 

@@ -24,6 +24,7 @@ class Firewall(Protocol):
     async def apply(self, maps: Maps) -> None: ...
     async def check(self, maps: Maps) -> None: ...
     async def differs(self, maps: Maps) -> str: ...
+    async def listening(self) -> set[int]: ...
 
 
 class Names(Protocol):
@@ -95,6 +96,10 @@ class ServingPlane:
                 await self.firewall.check(projection.maps(heads, others, self._down))
                 await self.gateway.check(projection.routes(heads))
 
+    async def listening(self) -> set[int]:
+        with _in_words():
+            return await self.firewall.listening()
+
     async def agrees(self, head: Head) -> str:
         """Of all else, what was applied last is to be served, and nothing more."""
         async with self._one_at_a_time:
@@ -127,7 +132,7 @@ class ServingPlane:
         """The maps, and where services that are leaving were led: the gateway still has routes to them."""
         staying = projection.addresses(heads)
         leaving = {at: led for at, led in self._led.everybody.items() if at[0] not in staying}
-        return Maps({**leaving, **maps.everybody}, maps.members)
+        return Maps({**leaving, **maps.everybody}, maps.members, maps.published)
 
     async def _heads(self, committed: Head | None = None) -> Heads:
         """The committed heads: the store's, or, while it is away, those that were applied last."""

@@ -1,11 +1,13 @@
 """Change a namespace: deploy, and roll back."""
 
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from ctl.ask import mutate
+from ctl.files import files
 from ctl.flags import Count, Flags
 from ctl.grammar import command
 from ctl.listen import Failed
@@ -29,7 +31,9 @@ def deploy(flags: Flags, file: str, word: str | None, *, prune_volumes: bool) ->
     if word not in (None, "preview"):
         raise click.UsageError(f"{word} is not a part of it: the manifest names the namespace", _context())
     flags.preview = flags.preview or word == "preview"
-    return answer(mutate(Deploy(manifest(file), prune_volumes), flags))
+    text = manifest(file)
+    named = files(text, Path() if file == "-" else Path(file).parent)
+    return answer(mutate(Deploy(text, named, prune_volumes), flags))
 
 
 @command("rollback", example="ployzctl rollback shop --to 4", changes=True)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from daemon.change import Candidate, Change, Hook, Old
+from daemon.contents import contents
 from daemon.node import Node
 from daemon.primitive import Step, confirm
 from runtime.instance import Mount, NotReady
@@ -29,7 +30,9 @@ def start(change: Change, candidate: Candidate, node: Node) -> Step:
 
     async def do() -> None:
         mounts = [Mount(await _own_data(change, name, node), target) for target, name in candidate.data.items()]
-        await node.instances.create(replace(candidate.specification, mounts=tuple(mounts)), change.operation)
+        files = contents(change.after, candidate.files)
+        made = replace(candidate.specification, mounts=tuple(mounts), files=files)
+        await node.instances.create(made, change.operation)
         await node.instances.start(id)
         await node.instances.ready(id, candidate.check)
 
@@ -49,7 +52,8 @@ def run_one_shot(change: Change, hook: Hook, node: Node) -> Step:
     assert settings
 
     async def do() -> None:
-        await node.instances.create(settings, change.operation)
+        made = replace(settings, files=contents(change.after, hook.files))
+        await node.instances.create(made, change.operation)
         await node.instances.start(settings.id)
         ended = await node.instances.ended(settings.id, hook.within)
         _require_success(hook, ended.code, ended.output)

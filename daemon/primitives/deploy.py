@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from daemon import changing
 from daemon.change import Change
-from daemon.manifest import Manifest, parse
+from daemon.manifest import Manifest, joined, parse
 from daemon.manifest_data import without_data
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
@@ -22,11 +22,12 @@ Plan = Change
 
 
 def claims(ask: Deploy) -> dict[str, Literal["change", "read"]]:
-    return {parse(ask.manifest).namespace: "change"}
+    return {parse(joined(ask.manifest, ask.files)).namespace: "change"}
 
 
 async def plan(ask: Deploy, node: Node, by: By) -> Change:
-    asked = parse(ask.manifest)
+    text = joined(ask.manifest, ask.files)
+    asked = parse(text)
     manifest = replace(asked, data=None)
     record = await node.records.namespace(manifest.namespace)
     points = await node.records.points(manifest.namespace)
@@ -35,7 +36,7 @@ async def plan(ask: Deploy, node: Node, by: By) -> Change:
     pinned = await _pinned(point, manifest, node)
     wanted = Wanted(
         manifest=manifest,
-        text=without_data(ask.manifest),
+        text=without_data(text),
         digests=pinned | await _digests(manifest, manifest.services.keys() - pinned.keys(), node),
         volumes=manifest.volumes,
         restored=asked.data,

@@ -12,12 +12,14 @@ NAME = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 
 
 class Deploy(Struct, frozen=True, forbid_unknown_fields=True, tag="deploy"):
-    """Make a namespace what a manifest says. `manifest` is its text, TOML or JSON.
+    """Make a namespace what a manifest says. `manifest` is its text, TOML or JSON; `files` what the files contain
+    that it names, by the paths under which it does.
 
     Volumes that it does not name stay; with `prune_volumes` they are kept, and no name points at them any more.
     """
 
     manifest: str
+    files: dict[str, bytes] = {}
     prune_volumes: bool = False
 
 

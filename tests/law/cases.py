@@ -35,7 +35,20 @@ HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
 BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
 
 
-@dataclass(frozen=True)
+FILED = """
+files = {{ "/etc/web.conf" = "web.conf" }}
+publish = {{ 8080 = "web" }}
+hooks = {{ before = ["migrate"], changes = ["db"] }}
+"""
+
+
+def filed(content: str, db: int = 1) -> Deploy:
+    """Web has a file, which its hook has too, and a port of the host."""
+    asked = shop(db=db, more=FILED.format())
+    return Deploy(asked.manifest, {"web.conf": content.encode()})
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
     """`first` are requests that make the world; between them rows are written into the database's volume."""
 
@@ -60,6 +73,9 @@ CASES = (
     Case("a candidate that never gets ready", (shop(),), shop(db=666, web="2")),
     Case("scale", (shop(),), shop(replicas=3)),
     Case("remove a writer", (shop(),), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"')),
+    Case("a file that changes", (filed("a"),), filed("b")),
+    Case("a file whose reader never gets ready", (filed("a"),), filed("b", db=666)),
+    Case("roll a file back", (filed("a"), filed("b")), Rollback("shop")),
     Case("roll back", (shop(), shop(web="2")), Rollback("shop")),
     Case("roll back code and schema", (shop(), shop(db=2, web="2", more=HOOK)), Rollback("shop")),
     Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),
@@ -71,10 +87,12 @@ CASES = (
         shop(db=4, keep=1),
     ),
     Case("a rollback that forgets", (shop(keep=1), shop(db=2, keep=1)), Rollback("shop")),
-    Case("prune a volume", (shop(),), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', True)),
+    Case(
+        "prune a volume", (shop(),), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', prune_volumes=True)
+    ),
     Case(
         "roll back to a pruned volume",
-        (shop(), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', True)),
+        (shop(), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', prune_volumes=True)),
         Rollback("shop"),
     ),
     Case("remove", (shop(),), NamespaceRm("shop")),

@@ -120,6 +120,7 @@ class World:
         other.zfs.kept = copy.deepcopy(self.zfs.kept)
         other.zfs._made = self.zfs._made
         other.instances.instances = copy.deepcopy(self.instances.instances)
+        other.instances.files = copy.deepcopy(self.instances.files)
         other.kv.entries, other.kv.revision = dict(self.kv.entries), self.kv.revision
         other.firewall.maps, other.names.hosts, other.gateway.loaded = (
             self.firewall.maps,
