@@ -70,8 +70,8 @@ class Freeing:
 async def free(datasets: Datasets, within: str, doomed: Collection[str]) -> None:
     """Destroy what nobody needs any more in the namespace dataset `within`, step by step: see `freeing`."""
     while (found := freeing(await datasets.below(datasets.root), within, doomed)) != Freeing():
-        for name in found.destroy:
-            await datasets.destroy(name)
+        for dataset in found.destroy:
+            await datasets.destroy(dataset)
         if found.promote:
             await datasets.promote(found.promote)
 

@@ -262,7 +262,7 @@ MUTATIONS = (
     Mutation(
         "forget the points and free nothing",
         "daemon/lineage.py",
-        "            await datasets.destroy(name)\n",
+        "            await datasets.destroy(dataset)\n",
         "            return\n",
         ("cut:a deploy that forgets",),
     ),
