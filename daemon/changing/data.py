@@ -113,15 +113,17 @@ def free(change: Change, node: Node) -> Step:
     within = f"{node.datasets.root}/{change.after.namespace}"
 
     async def do() -> None:
+        names = [change.after.namespace]
         doomed = {held.guid for held in await node.records.forgotten(change.after.namespace)}
         if change.purges:
             doomed |= {dataset.guid for dataset in await node.datasets.below(within) if "@" in dataset.name}
-        await lineage.free(node.datasets, within, doomed - await _needed(node))
+            names = list(await node.records.namespaces())
+        await lineage.free(node.datasets, within, doomed - await _needed(names, node))
 
     return Step("free what only this namespace needed" if change.purges else "free what only they needed", do)
 
 
-async def _needed(node: Node) -> set[str]:
-    """The guids of all snapshots that deploy points name: a promotion may have moved those of others here."""
-    points = [point for name in await node.records.namespaces() for point in await node.records.points(name)]
+async def _needed(names: list[str], node: Node) -> set[str]:
+    """The guids of all snapshots that deploy points name. A promotion may have moved those of others here."""
+    points = [point for name in names for point in await node.records.points(name)]
     return {held.guid for point in points for held in point.data}

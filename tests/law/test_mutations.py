@@ -248,15 +248,15 @@ MUTATIONS = (
     Mutation(
         "forget before the commit",
         "daemon/changing/__init__.py",
-        "        serving.check(change, node),\n",
-        "        serving.check(change, node),\n        *_some(change.forgets, data.forget(change, node)),\n",
+        "        Commit(\n",
+        "        *_some(change.forgets, data.forget(change, node)),\n        Commit(\n",
         ("cut:a deploy that forgets",),
     ),
     Mutation(
         "free what a remaining point names",
         "daemon/changing/data.py",
-        "await lineage.free(node.datasets, within, doomed - await _needed(node))",
-        "await lineage.free(node.datasets, within, doomed | await _needed(node))",
+        "await lineage.free(node.datasets, within, doomed - await _needed(names, node))",
+        "await lineage.free(node.datasets, within, doomed | await _needed(names, node))",
         ("cut:a deploy that forgets",),
     ),
     Mutation(
