@@ -20,7 +20,7 @@ from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
 from daemon.primitive import Primitive
-from daemon.primitives import deploy, restart, rollback, run, scale, start, stop
+from daemon.primitives import deploy, namespace_rm, restart, rollback, run, scale, start, stop
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
@@ -29,6 +29,7 @@ from dataplane.pool import SIZE, PoolWish
 PRIMITIVES: dict[str, Primitive] = {
     "deploy": deploy,
     "rollback": rollback,
+    "namespace.rm": namespace_rm,
     "restart": restart,
     "stop": stop,
     "start": start,

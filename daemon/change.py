@@ -87,6 +87,8 @@ class Change(Struct, frozen=True):
     `stops` are instances that are stopped before the snapshots, `goes` those that leave after the commit;
     `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`;
     `left` are services that are not touched, whether they run or not.
+    `drops` are those of volumes that the next head no longer names; `forgets` the deploy points that go.
+    One that `removes` the namespace leaves a tombstone instead of the head `after`, which has nothing in it.
     """
 
     operation: str
@@ -107,11 +109,20 @@ class Change(Struct, frozen=True):
     at: str
     warnings: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
+    forgets: tuple[int, ...] = ()
+    removes: bool = False
+    purges: bool = False
 
     @property
     def nothing(self) -> bool:
         """Whether the world already is as asked."""
-        return self.after == self.before
+        return self.after == self.before and not self.removes
+
+    @property
+    def next(self) -> Head | None:
+        """What is committed: the head after, or none."""
+        return None if self.removes else self.after
 
     @property
     def moved(self) -> list[Volume]:

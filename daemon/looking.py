@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from daemon import logs, rows, wire
+from daemon import held, logs, rows, wire
 from daemon.executing import Executes, attend, execute
 from daemon.finding import Mirror, heads, namespace, service
-from daemon.records import Head, Machine
+from daemon.manifest_data import with_data
+from daemon.records import DeployPoint, Head, Machine
 from daemon.server import Emit
 from daemon.wire import (
     ClusterStatus,
@@ -24,6 +25,8 @@ from daemon.wire import (
     InstanceRow,
     Logs,
     MachineStatus,
+    NamespaceInspect,
+    NamespaceLs,
     OperationRow,
     PoolStatus,
     Ps,
@@ -33,10 +36,10 @@ from daemon.wire import (
     Success,
     Version,
 )
-from dataplane.dataset import Space, ZfsProblem
+from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, EngineUnavailable, Specification
 
-Looked = Status | Ps | Logs | History | HistoryShow | Export | Version
+Looked = NamespaceLs | NamespaceInspect | Status | Ps | Logs | History | HistoryShow | Export | Version
 
 
 LAST = 3
@@ -53,7 +56,10 @@ class Engine(logs.Logged, Executes, Protocol):
 class Pool(Protocol):
     """The pool of this machine. Raises dataset.ZfsProblem."""
 
+    @property
+    def root(self) -> str: ...
     async def space(self) -> Space: ...
+    async def below(self, name: str) -> list[Dataset]: ...
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,10 @@ class Looking:
     async def look(self, request: Looked, emit: Emit) -> Success:
         """Raises Refused namespace.missing, service.missing, deploy.missing, instance.missing, engine.*, logs.*."""
         match request:
+            case NamespaceLs():
+                return await self._namespaces()
+            case NamespaceInspect(namespace=name):
+                return await self._namespace(name)
             case Status():
                 return await self._status()
             case Ps(namespace=name):
@@ -108,6 +118,31 @@ class Looking:
     ) -> dict[str, int]:
         """Run an instance that was made for a command to its end; its exit code. Raises instance.EngineProblem."""
         return {"code": await attend(self.engine, specification.id, request, inputs, emit)}
+
+    async def _namespaces(self) -> Success:
+        below, warnings = await self._datasets()
+        there = [held.namespace(head, below, self.pool.root) for head in heads(self.mirror).values()]
+        pasts = {
+            name: self.mirror.points(name) for name, one in sorted(self.mirror.namespaces().items()) if not one.head
+        }
+        gone = [held.removed(points[-1], below, self.pool.root) for points in pasts.values() if points]
+        return self._told("namespaces", {"namespaces": there, "removed": gone}, warnings)
+
+    async def _namespace(self, name: str) -> Success:
+        head, points = self._past(name, f"inspect {name}")
+        below, warnings = await self._datasets()
+        return self._told("namespace", held.seen(head, points, below, self.pool.root), warnings)
+
+    async def _datasets(self) -> tuple[held.Below, list[str]]:
+        try:
+            return await self.pool.below(self.pool.root), []
+        except ZfsProblem as problem:
+            return None, [f"the pool of {self.machine} cannot be asked: {problem}"]
+
+    def _past(self, name: str, cannot: str) -> tuple[Head | None, Sequence[DeployPoint]]:
+        """The head of a namespace, and its replaced points; one that was removed has only points."""
+        record, points = self.mirror.namespaces().get(name), self.mirror.points(name)
+        return (record.head if record and record.head else None if points else self._head(name, cannot)), points
 
     async def _status(self) -> Success:
         (conditions, engine), (pools, pool), operations = await asyncio.gather(
@@ -175,12 +210,15 @@ class Looking:
         if number not in found:
             why = f"{name} has no deploy {number}, or does not keep it any more"
             raise Refused("deploy.missing", f"cannot {cannot}", why, f"ployzctl history {name}")
-        kept = [self._head(name, cannot), *(point.head for point in self.mirror.points(name))]
+        head, points = self._past(name, cannot)
+        kept = [*([head] if head else ()), *(point.head for point in points)]
         manifest = next(head.manifest for head in kept if head.deploy == number)
+        if not found[number].current:
+            manifest = with_data(manifest, number)
         return self._told("deploy", {"deploy": found[number], "manifest": manifest})
 
     def _deploys(self, name: str, cannot: str) -> list[wire.DeployRow]:
-        return rows.deploys(self._head(name, cannot), self.mirror.points(name))
+        return rows.deploys(*self._past(name, cannot))
 
     def _head(self, name: str, cannot: str) -> Head:
         return namespace(self.mirror, name, cannot)

@@ -12,6 +12,7 @@ from daemon.manifest_fields import (
     Capability,
     Content,
     Cpus,
+    Data,
     Device,
     Duration,
     Flag,
@@ -130,8 +131,9 @@ class Volume(Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """A namespace, parsed and checked: every name in it leads somewhere, every value is in its unit.
 
-    `update` is always `recreate` for a service with volumes; `routes` have their `{namespace}` filled in.
-    `files` holds what the services' files contain, by the path under which they name it.
+    `update` is always `recreate` for a service with volumes; `routes` have their `{namespace}` filled in. `data` is
+    the number of the deploy point whose data it is to have; what is committed never has it. `files` holds what the
+    services' files contain, by the path under which they name it.
     """
 
     namespace: Name
@@ -139,6 +141,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     volumes: dict[VolumeName, Volume] = {}
     keep: Keep = 10
     files: dict[Source, Content] = {}
+    data: Data | None = None
 
     @property
     def order(self) -> dict[str, set[str]]:
@@ -161,7 +164,6 @@ _NO_MOUNTS = Unfit(
 )
 _LATER = Unfit("later", LATER, "leave it out")
 _ASIDES: Asides = {
-    Manifest: {"data": _LATER},
     Service: {**dict.fromkeys(_NOT_YET, _LATER), **dict.fromkeys(("mounts", "binds"), _NO_MOUNTS)},
     Hooks: {"on_branch": _LATER},
     Place: {"labels": _LATER},

@@ -16,6 +16,7 @@ MOST_REPLICAS = 1000
 _NAMED = "should be a name: small letters, digits and `-` (never first or last), at most 40 of them"
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}", re.ASCII)
 _VARIABLE = re.compile(r"[^\s=\0-\x1f\x7f-\x9f\ud800-\udfff-][^\s=\0-\x1f\x7f-\x9f\ud800-\udfff]*")
+_DATA = re.compile(r"deploy ([1-9][0-9]{0,8})")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*", re.ASCII)
 _OWNER = re.compile(r"\d{1,9}:\d{1,9}", re.ASCII)
 _MODE = re.compile(r"0?[0-7]{3,4}", re.ASCII)
@@ -96,6 +97,17 @@ def _port(raw: object) -> int:
 
 def _keep(raw: object) -> int:
     return _between(raw, 1, 1000)
+
+
+def _data(raw: object) -> int:
+    found = _DATA.fullmatch(raw) if isinstance(raw, str) else None
+    if not found:
+        raise ValueError('should name a deploy point, such as "deploy 3"')
+    return int(found[1])
+
+
+def _written_data(deploy: int) -> str:
+    return f"deploy {deploy}"
 
 
 def _image(raw: object) -> str:
@@ -225,6 +237,7 @@ Mode = Annotated[str, Meta(extra={"read": _mode})]
 Port = Annotated[int, Meta(extra={"read": _port})]
 Replicas = Annotated[int, Meta(extra={"read": _replicas})]
 Keep = Annotated[int, Meta(extra={"read": _keep})]
+Data = Annotated[int, Meta(extra={"read": _data, "write": _written_data})]
 Duration = Annotated[float, Meta(extra={"read": units.seconds, "write": units.write_seconds})]
 Interval = Annotated[float, Meta(extra={"read": _some_time, "write": units.write_seconds})]
 Size = Annotated[int, Meta(extra={"read": units.size, "write": units.write_size})]

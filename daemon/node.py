@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from daemon.records import DeployPoint, Head, Namespace, Reservation, Service, Token
+from daemon.records import DeployPoint, Head, Held, Namespace, Reservation, Service, Token
 from dataplane.dataset import Dataset, Layout, Space
 from runtime.instance import Check, Condition, Ended, Specification
 
@@ -154,7 +154,13 @@ class Records(Protocol):
         """All of them that are kept, oldest first."""
 
     async def keep_point(self, point: DeployPoint) -> None:
-        """Write a replaced deploy point into the history."""
+        """Write a replaced deploy point into the history, unless it is forgotten already."""
+
+    async def forget_point(self, namespace: str, number: int, by: str) -> None:
+        """Leave a tombstone of a replaced deploy point, for good. Of what is not there nothing is written."""
+
+    async def forgotten(self, namespace: str) -> list[Held]:
+        """The snapshots that only forgotten points of the namespace named, whether they are gone yet or not."""
 
 
 class CommitLost(Exception):

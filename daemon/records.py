@@ -107,12 +107,24 @@ class Held(Struct, frozen=True):
 
 
 class DeployPoint(Struct, frozen=True):
-    """The value of `deploys.<ns>.<n>`: a point that was replaced, with its data."""
+    """A deploy point that was replaced, with its data."""
 
     head: Head
     data: tuple[Held, ...]
     replaced_by: str
     replaced_at: str
+
+
+class Past(Struct, frozen=True):
+    """The value of `deploys.<ns>.<n>`: a deploy point that was replaced, or the tombstone of one that is forgotten.
+
+    A tombstone has no point any more. It says which operation forgot it, and which snapshots only it needed, so that
+    one that could not go then, because something was cloned from it, goes with a later one.
+    """
+
+    point: DeployPoint | None = None
+    forgotten_by: str = ""
+    data: tuple[Held, ...] = ()
 
 
 class Reservation(Struct, frozen=True):

@@ -1,8 +1,13 @@
 """What a plan needs to know of the world: which instances run, which names are taken, how full the pool is."""
 
+from collections.abc import Iterable
+
+from daemon.manifest import Volume
 from daemon.node import Node
 from daemon.planning import Seen
+from daemon.planning.identity import HOST
 from daemon.primitive import require
+from daemon.records import DeployPoint
 
 FULL = 0.95
 """A pool fuller than this is refused: copy-on-write needs room even to delete."""
@@ -37,3 +42,40 @@ async def require_room(node: Node, what: str) -> None:
         f"({space.used} of {space.size} bytes), and above {FULL:.0%} nothing is changed",
         "free space, or make the pool larger",
     )
+
+
+async def digests_of(point: DeployPoint, services: Iterable[str], node: Node) -> dict[str, str]:
+    """The point's own digests, wherever their tags may have moved; refused if an image is here no more."""
+    digests = {name: point.head.services[name].digest for name in services}
+    for digest in sorted(set(digests.values()) - {HOST}):
+        await node.instances.resolve(digest, pull="never")
+    return digests
+
+
+async def snapshots_of(point: DeployPoint, node: Node, cannot: str) -> dict[str, str]:
+    """Where the point's snapshots are now, by volume: promotions move them between datasets, so guids are looked up."""
+    below = await node.datasets.below(f"{node.datasets.root}/{point.head.namespace}")
+    by_guid = {dataset.guid: dataset.name for dataset in below if "@" in dataset.name}
+    for held in point.data:
+        require(
+            held.guid in by_guid,
+            "deploy.data_missing",
+            f"{cannot} to deploy {point.head.deploy}",
+            f"its snapshot of the volume {held.volume} is gone",
+            "roll back with --code-only, or to another deploy",
+        )
+    return {held.volume: by_guid[held.guid] for held in point.data}
+
+
+def volumes_of(point: DeployPoint) -> dict[str, Volume]:
+    """The point's volumes, as a manifest says them."""
+    return {name: Volume(v.quota, v.owner, v.mode) for name, v in point.head.volumes.items()}
+
+
+async def bytes_by_volume(node: Node, namespace: str) -> dict[str, int]:
+    """What the datasets of each volume of the namespace alone hold: those that are, and those of before."""
+    within, held = f"{node.datasets.root}/{namespace}", dict[str, int]()
+    for dataset in await node.datasets.below(within):
+        volume = dataset.name.removeprefix(f"{within}/").partition("/")[0]
+        held[volume] = held.get(volume, 0) + dataset.alone
+    return {volume: alone for volume, alone in held.items() if "@" not in volume}

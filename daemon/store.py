@@ -8,7 +8,19 @@ from msgspec import structs
 from daemon.bucket import Kv, below, change, read, write
 from daemon.claims import conflicting, with_claim, without
 from daemon.node import CommitLost
-from daemon.records import Claim, Cluster, DeployPoint, Head, Machine, Namespace, Operation, Reservation, Token
+from daemon.records import (
+    Claim,
+    Cluster,
+    DeployPoint,
+    Head,
+    Held,
+    Machine,
+    Namespace,
+    Operation,
+    Past,
+    Reservation,
+    Token,
+)
 from daemon.wire import Refused
 from dataplane.entry import Moved, StoreDown, key
 
@@ -146,16 +158,29 @@ class Store:
     # ---------------------------------------------------------------------------------------------- history
 
     async def point(self, namespace: str, number: int) -> DeployPoint | None:
-        found, _ = await _answered(read(self._kv, key("deploys", namespace, str(number)), DeployPoint))
-        return found
+        found, _ = await _answered(read(self._kv, key("deploys", namespace, str(number)), Past))
+        return found.point if found else None
 
     async def points(self, namespace: str) -> list[DeployPoint]:
-        found = await _answered(below(self._kv, DeployPoint, "deploys", namespace))
-        return sorted(found.values(), key=lambda point: point.head.deploy)
+        found = await _answered(below(self._kv, Past, "deploys", namespace))
+        points = [past.point for past in found.values() if past.point]
+        return sorted(points, key=lambda point: point.head.deploy)
 
     async def keep_point(self, point: DeployPoint) -> None:
         where = key("deploys", point.head.namespace, str(point.head.deploy))
-        await _answered(change(self._kv, where, DeployPoint, lambda _: point))
+        await _answered(change(self._kv, where, Past, lambda now: now if now and not now.point else Past(point)))
+
+    async def forget_point(self, namespace: str, number: int, by: str) -> None:
+        """Nobody writes a point of this number again, so a tombstone that comes late changes nothing."""
+
+        def forgotten(now: Past | None) -> Past | None:
+            return Past(None, by, now.point.data) if now and now.point else None
+
+        await _answered(change(self._kv, key("deploys", namespace, str(number)), Past, forgotten))
+
+    async def forgotten(self, namespace: str) -> list[Held]:
+        found = await _answered(below(self._kv, Past, "deploys", namespace))
+        return [held for past in found.values() for held in past.data]
 
     # ------------------------------------------------------------------------------------------- operations
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ctl.style import Style
-from ctl.texts import changes, history, instances, local, operations, status
+from ctl.texts import changes, history, instances, local, namespaces, operations, status
 
 Result = dict[str, Any]
 
@@ -35,9 +35,12 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "instances": instances.instances,
     "logs": _nothing,
     "manifest": history.manifest,
+    "namespace": namespaces.namespace,
+    "namespaces": namespaces.namespaces,
     "operation": operations.operation,
     "operations": operations.operations,
     "preview": changes.preview,
+    "removed": namespaces.removed,
     "status": status.status,
     "version": local.version,
 }

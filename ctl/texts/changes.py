@@ -15,7 +15,7 @@ COMMIT = "── whatever fails before this line is taken back; from here on the
 def deployed(result: dict[str, Any], style: Style) -> str:
     done = read(result, Deployed)
     rows = [["service", harmless(row.name), _past(row.action, style), _places(row)] for row in done.services]
-    rows += [["volume", harmless(row.name), _past(row.action, style), row.machine] for row in done.volumes]
+    rows += [["volume", harmless(row.name), _volume_past(row.action, style), row.machine] for row in done.volumes]
     about = [
         ("routes", "  ".join(map(harmless, done.routes))),
         ("down meanwhile", ", ".join(f"{name} for {span(seconds)}" for name, seconds in done.downtime_s.items())),
@@ -39,6 +39,11 @@ def preview(result: dict[str, Any], style: Style) -> str:
 
 def _past(action: str, style: Style) -> str:
     return style.dim(PAST[action]) if action == "unchanged" else PAST[action]
+
+
+def _volume_past(action: str, style: Style) -> str:
+    """A volume that no name stands for any more is not gone."""
+    return "kept aside" if action == "remove" else _past(action, style)
 
 
 def _places(row: ServiceResult) -> str:

@@ -27,9 +27,11 @@ class Wanted:
     """What the namespace is to be. `digests` are those of the services' images (identity.HOST where it has none).
 
     `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
-    to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run. `anew` names services whose
-    instances are replaced though nothing changed, `stopped` those that have none, with the identity that each ran last;
-    `left` are not touched, whether their instances run or not.
+    to the snapshots they are to begin from (a rollback). `hooks` are the services whose hooks run; None: those that
+    change. `past` are the numbers of the replaced deploy points, of which `keep` stay; `prune_volumes` lets go of
+    volumes that `volumes` does not name. `anew` names services whose instances are replaced though nothing changed,
+    `stopped` those that have none, with the identity that each ran last; `left` are not touched, whether their
+    instances run or not.
     """
 
     manifest: Manifest
@@ -37,11 +39,15 @@ class Wanted:
     digests: Mapping[str, str]
     volumes: Mapping[str, VolumeManifest]
     data: Mapping[str, str] = field(default_factory=dict)
-    hooks: bool = True
+    hooks: frozenset[str] | None = None
     restored: int | None = None
     anew: frozenset[str] = frozenset()
     stopped: Mapping[str, str] = field(default_factory=dict)
     left: frozenset[str] = frozenset()
+    past: tuple[int, ...] = ()
+    keep: int = 10
+    prune_volumes: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,9 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
         levels=levels(wanted.manifest.order, nexts, after, one_shots, seen.root),
         root=seen.root,
         at=by.at,
-        warnings=tuple(_warnings(before, wanted, nexts)),
+        warnings=tuple(_warnings(before, after, wanted, nexts)),
+        drops=_dropped(before, after, seen.root),
+        forgets=_forgotten(before, wanted) if after is not before else (),
         left=tuple(sorted(wanted.left)),
     )
 
@@ -106,7 +114,7 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
     }
     changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}
     hooked = _hooked(changed, wanted)
-    anew = changed | _rewritten(hooked, wanted) | wanted.anew | wanted.stopped.keys()
+    anew = changed | hooked | _rewritten(hooked, wanted) | wanted.anew | wanted.stopped.keys()
     nexts = []
     for name, specification in wanted.manifest.services.items():
         up = () if name in anew else tuple(i for i in olds[name].instances if i.id in seen.up or name in wanted.left)
@@ -123,9 +131,10 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
 
 
 def _hooked(changed: set[str], wanted: Wanted) -> set[str]:
-    """The services whose hooks run: those that change, where hooks run at all; of a stopped one when it is started."""
-    services = wanted.manifest.services if wanted.hooks else {}
-    return {name for name in changed - wanted.stopped.keys() if name in services and services[name].hooks.before}
+    """The services whose hooks run, of those that have any; of a stopped one when it is started."""
+    running = changed if wanted.hooks is None else wanted.hooks
+    services = wanted.manifest.services
+    return {name for name in running - wanted.stopped.keys() if services[name].hooks.before}
 
 
 def _rewritten(hooked: set[str], wanted: Wanted) -> set[str]:
@@ -189,8 +198,13 @@ def _service(each: Next, virtual: Iterator[str]) -> records.Service:
 
 
 def _volumes(before: Head | None, wanted: Wanted, nexts: list[Next], machine: str, by: By) -> dict[str, Volume]:
-    """Every volume of before stays; one moves when its service's instance is made anew, or its data is restored."""
+    """Every volume of before stays, unless those that are not wanted are pruned.
+
+    One moves when its service's instance is made anew, or its data is restored.
+    """
     volumes = dict(before.volumes) if before else {}
+    if wanted.prune_volumes:
+        volumes = {name: volume for name, volume in volumes.items() if name in wanted.volumes}
     moving = {name for each in nexts if each.fresh for name in each.specification.volumes} | set(wanted.data)
     for name, layout in wanted.volumes.items():
         old = volumes.get(name)
@@ -224,12 +238,27 @@ def _generations(before: Head | None, after: Head, wanted: Wanted, root: str, by
 def _volume_actions(before: Head | None, after: Head, generations: tuple[Generation, ...]) -> dict[str, Action]:
     old = before.volumes if before else {}
     made = {generation.volume for generation in generations}
-    return {name: "create" if name not in old else "replace" if name in made else "unchanged" for name in after.volumes}
+    gone: dict[str, Action] = {name: "remove" for name in old if name not in after.volumes}
+    stays: dict[str, Action] = {
+        name: "create" if name not in old else "replace" if name in made else "unchanged" for name in after.volumes
+    }
+    return stays | gone
 
 
 def _datasets(before: Head | None, root: str) -> tuple[str, ...]:
     volumes = sorted(before.volumes.values(), key=lambda volume: volume.name) if before else []
     return tuple(f"{root}/{before.namespace}/{v.name}/{v.generation}" for v in volumes) if before else ()
+
+
+def _dropped(before: Head | None, after: Head, root: str) -> tuple[str, ...]:
+    """The generations of volumes that the next head does not name."""
+    return tuple(name for name in _datasets(before, root) if name.split("/")[-2] not in after.volumes)
+
+
+def _forgotten(before: Head | None, wanted: Wanted) -> tuple[int, ...]:
+    """The oldest replaced deploy points beyond those to keep; the one that is replaced now is the newest of them."""
+    numbers = sorted({*wanted.past, *((before.deploy,) if before else ())})
+    return tuple(numbers[: -wanted.keep])
 
 
 # ---------------------------------------------------------------------------------------- what leaves
@@ -259,12 +288,13 @@ def _stops_first(service: str, before: Head | None, nexts: list[Next]) -> bool:
     return bool(old.volumes) or (new is not None and new.update == "recreate")
 
 
-def _warnings(before: Head | None, wanted: Wanted, nexts: list[Next]) -> Iterator[str]:
+def _warnings(before: Head | None, after: Head, wanted: Wanted, nexts: list[Next]) -> Iterator[str]:
+    yield from wanted.warnings
     for each in nexts:
         if each.runs_hook and not each.specification.hooks.changes and not each.specification.volumes:
             yield (
                 f"the hook of {each.name} names no services in `changes`: "
                 "what it does to a running database is not taken back if the deploy fails"
             )
-    for name in sorted(set(before.volumes if before else ()) - set(wanted.manifest.volumes)):
+    for name in sorted(set(before.volumes if before else ()) & set(after.volumes) - set(wanted.manifest.volumes)):
         yield f"the manifest no longer names the volume {name}: it stays, with its data"

@@ -14,10 +14,13 @@ NAME = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 class Deploy(Struct, frozen=True, forbid_unknown_fields=True, tag="deploy"):
     """Make a namespace what a manifest says. `manifest` is its text, TOML or JSON; `files` what the files contain
     that it names, by the paths under which it does.
+
+    Volumes that it does not name stay; with `prune_volumes` they are kept, and no name points at them any more.
     """
 
     manifest: str
     files: dict[str, bytes] = {}
+    prune_volumes: bool = False
 
 
 class Rollback(Struct, frozen=True, forbid_unknown_fields=True, tag="rollback"):
@@ -55,6 +58,23 @@ class Scale(Struct, frozen=True, forbid_unknown_fields=True, tag="scale"):
     namespace: str
     service: str
     replicas: int
+
+
+class NamespaceRm(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.rm"):
+    """Remove a namespace. Its data is kept, as its last deploy point, unless `purge` says that all of it goes."""
+
+    namespace: str
+    purge: bool = False
+
+
+class NamespaceLs(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.ls"):
+    """The namespaces, and those that were removed and whose data is kept."""
+
+
+class NamespaceInspect(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.inspect"):
+    """Everything about a namespace."""
+
+    namespace: str
 
 
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
@@ -150,8 +170,8 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback | Restart | Stop | Start | Scale
-Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
+Mutation = Deploy | Rollback | Restart | Stop | Start | Scale | NamespaceRm
+Look = NamespaceLs | NamespaceInspect | Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
 Request = Mutation | Look | Exec | Run | OpResume | OpAbort
 
 

@@ -39,6 +39,24 @@ class Deployed(Struct, frozen=True):
     downtime_s: dict[str, float]
 
 
+class RemovedVolume(Struct, frozen=True):
+    """`bytes` is what its datasets alone held, snapshots and kept generations too."""
+
+    name: str
+    data: Literal["kept", "purged"]
+    bytes: int
+
+
+class NamespaceRemoved(Struct, frozen=True):
+    """kind `removed`. `deploy` is its last one, `routes` the hostnames that are free again."""
+
+    namespace: str
+    deploy: int
+    instances: list[str]
+    volumes: list[RemovedVolume]
+    routes: list[str]
+
+
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
     """`down` names the services that nobody reaches from this step until the flip; `bytes` have to be moved."""
 
@@ -138,6 +156,72 @@ class Machine(Struct, frozen=True):
     socket: str
     url: str
     up: bool
+
+
+class NamespaceRow(Struct, frozen=True):
+    """`bytes` is what its datasets hold that no other dataset holds; None if the pool cannot be asked."""
+
+    name: str
+    deploy: int
+    deployed_at: str
+    services: list[str]
+    volumes: list[str]
+    routes: list[str]
+    bytes: int | None
+
+
+class RemovedRow(Struct, frozen=True):
+    """A namespace that was removed, and whose data is kept; `deploy` is the last deploy that can be rolled back to."""
+
+    name: str
+    deploy: int
+    bytes: int | None
+
+
+class VolumeSeen(Struct, frozen=True):
+    """`bytes` is what the generation holds alone, `snapshots` what only its snapshots hold."""
+
+    name: str
+    machine: str
+    generation: str
+    quota: int | None
+    bytes: int | None
+    snapshots: int | None
+
+
+class KeptGeneration(Struct, frozen=True):
+    """A generation that no name points at. `bytes` is what it and its snapshots alone hold."""
+
+    volume: str
+    generation: str
+    bytes: int
+
+
+class ServiceSeen(Struct, frozen=True):
+    name: str
+    image: str
+    digest: str
+    address: str | None
+    ports: dict[str, int]
+    routes: list[str]
+    instances: list[ResultInstance]
+
+
+class NamespaceSeen(Struct, frozen=True):
+    """kind `namespace`. `restored` is the deploy whose data it began from; one that was `removed` has only a past."""
+
+    name: str
+    removed: bool
+    deploy: int
+    deployed_at: str
+    who: str
+    operation: str
+    restored: int | None
+    keep: int
+    services: list[ServiceSeen]
+    volumes: list[VolumeSeen]
+    kept: list[KeptGeneration]
+    deploys: list[DeployRow]
 
 
 class DevCluster(Struct, frozen=True):

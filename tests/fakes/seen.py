@@ -9,7 +9,7 @@ from typing import Literal
 from daemon import manifest
 from daemon.logs import Line, unix
 from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Running, Service
-from dataplane.dataset import Space, ZfsProblem
+from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, Ended, EngineProblem, Status
 
 AT = "2030-01-01T00:00:00Z"
@@ -173,6 +173,13 @@ class SeenPool:
     used: int = 10
     size: int = 100
     problem: ZfsProblem | None = None
+    root: str = "tank"
+    datasets: list[Dataset] = field(default_factory=list)
+
+    async def below(self, name: str) -> list[Dataset]:
+        if self.problem:
+            raise self.problem
+        return [dataset for dataset in self.datasets if dataset.name.startswith((f"{name}/", f"{name}@"))]
 
     async def space(self) -> Space:
         if self.problem:

@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.wire import Deploy, Mutation, Restart, Rollback, Scale, Start, Stop
+from daemon.wire import Deploy, Mutation, NamespaceRm, Restart, Rollback, Scale, Start, Stop
 
 SHOP = """
 namespace = "shop"
+keep = {keep}
 [services.db]
 image = "db:{db}"
 volumes = {{ data = "/data" }}
@@ -24,8 +25,12 @@ replicas = {replicas}
 """
 
 
-def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "") -> Deploy:
-    return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more))
+def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "", keep: int = 10) -> Deploy:
+    return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more, keep=keep))
+
+
+def with_data(ask: Deploy, deploy: int) -> Deploy:
+    return Deploy(f'data = "deploy {deploy}"\n{ask.manifest}')
 
 
 def hosted(**settings: Any) -> Deploy:
@@ -91,6 +96,28 @@ CASES = (
     Case("replace both while the writer is stopped", (shop(), Stop("shop", "db")), shop(db=2, web="2")),
     Case("scale by name", (shop(),), Scale("shop", "web", 3)),
     Case("roll back a stop", (shop(), Stop("shop", "db")), Rollback("shop")),
+    Case("a deploy that forgets", (shop(keep=1), shop(db=2, keep=1)), shop(db=3, keep=1)),
+    Case(
+        "a deploy that forgets what a rollback left",
+        (shop(keep=2), shop(db=2, keep=2), Rollback("shop"), shop(db=3, keep=2)),
+        shop(db=4, keep=1),
+    ),
+    Case("a rollback that forgets", (shop(keep=1), shop(db=2, keep=1)), Rollback("shop")),
+    Case(
+        "prune a volume", (shop(),), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', prune_volumes=True)
+    ),
+    Case(
+        "roll back to a pruned volume",
+        (shop(), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"', prune_volumes=True)),
+        Rollback("shop"),
+    ),
+    Case("remove", (shop(),), NamespaceRm("shop")),
+    Case("remove what was rolled back", (shop(), shop(db=2), Rollback("shop")), NamespaceRm("shop")),
+    Case("remove and purge", (shop(), shop(db=2), Rollback("shop")), NamespaceRm("shop", purge=True)),
+    Case("purge what was removed", (shop(), shop(db=2), NamespaceRm("shop")), NamespaceRm("shop", purge=True)),
+    Case("deploy anew", (shop(), NamespaceRm("shop")), shop()),
+    Case("restore what was removed", (shop(), shop(db=2), NamespaceRm("shop")), Rollback("shop")),
+    Case("deploy with the data of a point", (shop(), shop(db=2), shop(db=3)), with_data(shop(db=4), 1)),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
     Case("move a writer from a container to the host", (shop(),), hosted()),
     Case("a process of the host that never gets ready", (hosted(),), hosted(db=666, web="2")),

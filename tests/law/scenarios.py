@@ -1,5 +1,6 @@
 """What no cut alone brings about: strangers in the way, undos that fail, others who write, clients who go on."""
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -7,14 +8,15 @@ from msgspec.structs import replace
 
 from daemon.journal import Story
 from daemon.records import Namespace
-from daemon.wire import Run
+from daemon.wire import NamespaceRm, Run
+from dataplane.dataset import Layout
 from dataplane.entry import Entry
 from tests.fakes.engine import Instance
 from tests.fakes.zfs import Kept
 from tests.law.cases import CASES, Case, shop
 from tests.law.law import FAILURES, ID, OVER, WHENS, assert_same, prepared, resolved, unclaimed, uncut
-from tests.law.sound import head_of, require_sound
-from tests.law.world import ROOT, Crash, Cut, Failed, World, ask, founded, restart, run, seen
+from tests.law.sound import head_of, points_of, require_sound
+from tests.law.world import ROOT, Crash, Cut, Failed, World, ask, boot, founded, restart, run, seen
 
 GENERATION = f"{ROOT}/shop/data/{ID}"
 
@@ -162,6 +164,61 @@ def _require_rows(writing: Case, cut: Cut) -> None:
     assert not lost, f"{writing.name}, {cut}: {ending}, and these rows are lost: {sorted(lost)}"
 
 
+def a_branch_keeps_its_data_when_its_source_is_purged() -> None:
+    """A clone in another namespace of what is kept: it takes over what it came from, wherever the purge is cut."""
+    purging = case("remove and purge")
+    clone = f"{ROOT}/branch/data/op-branch"
+
+    def branched() -> World:
+        world = prepared(purging).copy()
+        kept = [name for name in world.zfs.kept if "@" in name]
+        asyncio.run(
+            boot(world).means.engine.node.datasets.clone(kept[0], clone, "op-branch", {"state": "current"}, Layout())
+        )
+        world.touches = 0
+        return world
+
+    content = dict(branched().zfs.kept[clone].content)
+    world = branched()
+    assert ask(world, purging.ask, ID) == "done"
+    for at in range(1, world.touches + 1):
+        world = branched()
+        world.cut = Cut(at, "after", Crash)
+        ending = ask(world, purging.ask, ID)
+        world.cut = None
+        if restart(world, ID) != "done":
+            assert head_of(world), f"crashed at touch {at}: {ending}, and the namespace is gone"
+            continue
+        left = [
+            name for name in world.zfs.kept if name.startswith(f"{ROOT}/") and not name.startswith(f"{ROOT}/branch")
+        ]
+        assert left == [], f"crashed at touch {at}: {left} of the namespace is left"
+        assert world.zfs.kept[clone].content == content, f"crashed at touch {at}: the branch has lost its data"
+        assert [name for name in world.zfs.kept if "@" in name] == [], "what only the purged namespace needed is left"
+
+
+def a_point_beyond_keep_is_gone() -> None:
+    world = prepared(case("a deploy that forgets")).copy()
+    assert ask(world, case("a deploy that forgets").ask, ID) == "done"
+    assert [point.head.deploy for point in points_of(world)] == [2]
+
+
+def what_was_removed_is_there_no_more() -> None:
+    removing = case("remove")
+    world = prepared(removing).copy()
+    assert ask(world, removing.ask, ID) == "done"
+    record = msgspec.json.decode(world.kv.entries["namespaces.shop"].value, type=Namespace)
+    assert (record.head, record.last_deploy) == (None, 1)
+    assert not world.names.hosts
+    assert not world.gateway.loaded
+    assert not world.firewall.maps.everybody
+    assert ask(world, NamespaceRm("shop"), "op-again") == "refused"
+    assert ask(world, shop(), "op-anew") == "done"
+    head = head_of(world)
+    assert head
+    assert (head.deploy, world.zfs.kept[f"{ROOT}/shop/data/op-anew"].content) == (2, {})
+
+
 class Client:
     """It connects to the database at its stable address, and stays connected to who answered while that runs."""
 
@@ -289,4 +346,7 @@ ALL: tuple[Callable[[], None], ...] = (
     what_a_power_cut_leaves_open_ends_as_before_or_as_after,
     a_generation_that_is_not_the_committed_one_is_not_started_after_a_boot,
     what_had_ended_and_is_not_to_be_started_again_stays_down_after_a_boot,
+    a_branch_keeps_its_data_when_its_source_is_purged,
+    a_point_beyond_keep_is_gone,
+    what_was_removed_is_there_no_more,
 )

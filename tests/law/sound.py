@@ -4,8 +4,9 @@ import msgspec
 
 from daemon.contents import committed
 from daemon.planning.names import held
-from daemon.records import DeployPoint, Head, Namespace, Reservation
+from daemon.records import DeployPoint, Head, Namespace, Past, Reservation
 from dataplane.entry import parts
+from tests.fakes.zfs import Kept
 from tests.law.world import ROOT, World
 
 
@@ -28,11 +29,10 @@ def head_of(world: World) -> Head | None:
 
 
 def points_of(world: World) -> list[DeployPoint]:
-    return [
-        msgspec.json.decode(entry.value, type=DeployPoint)
-        for key, entry in world.kv.entries.items()
-        if key.startswith("deploys.")
-    ]
+    """Those that are not forgotten."""
+    found = [entry.value for key, entry in world.kv.entries.items() if key.startswith("deploys.")]
+    past = [msgspec.json.decode(value, type=Past) for value in found]
+    return [one.point for one in past if one.point]
 
 
 def _data(world: World, head: Head | None, points: list[DeployPoint]) -> list[str]:
@@ -46,12 +46,24 @@ def _data(world: World, head: Head | None, points: list[DeployPoint]) -> list[st
         if kept[name].origin:
             wrongs.append(f"{name} descends from {kept[name].origin}")
     generations = {name for name in kept if name.count("/") == ROOT.count("/") + 3 and "@" not in name}
-    wrongs += [f"{name} is left over" for name in generations - current if not world.zfs.snapshots(name)]
     wrongs += [f"{name} is kept, and mounted" for name in generations - current if kept[name].mounted]
     needed = {item.guid for point in points for item in point.data}
-    there = {entry.guid for name, entry in kept.items() if "@" in name}
-    wrongs += [f"the snapshot {guid} of a deploy point is gone" for guid in needed - there]
-    return wrongs + [f"the snapshot {guid} is left over" for guid in there - needed]
+    there = {name: entry.guid for name, entry in kept.items() if "@" in name}
+    holding = {name.partition("@")[0] for name, guid in there.items() if guid in needed}
+    wrongs += [f"{name} is left over" for name in generations - current - holding]
+    wrongs += [f"the snapshot {guid} of a deploy point is gone" for guid in needed - set(there.values())]
+    # What a deploy point no longer needs, but its kept neighbours descend from, ZFS cannot let go.
+    origins = {entry.origin for entry in kept.values()}
+    wrongs += [f"{name} is left over" for name, guid in there.items() if guid not in needed and name not in origins]
+    return wrongs + _folders(kept, generations)
+
+
+def _folders(kept: dict[str, Kept], generations: set[str]) -> list[str]:
+    """Those of the namespace and its volumes are there as long as there is something in them."""
+    volumes = {name.rpartition("/")[0] for name in generations}
+    wanted = volumes | {name.rpartition("/")[0] for name in volumes}
+    folders = {name for name in kept if name.startswith(f"{ROOT}/") and "@" not in name} - generations
+    return [f"the folder {name} is left over" for name in folders - wanted]
 
 
 def _instances(world: World, head: Head | None) -> list[str]:

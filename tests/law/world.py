@@ -25,7 +25,7 @@ from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.primitives.run import OneShot
-from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation
+from daemon.records import Cluster, Machine, Namespace, Past, Reservation
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import Means
@@ -358,6 +358,8 @@ def _records(world: World) -> dict[str, Any]:
             if (held := msgspec.json.decode(entry.value, type=Reservation)).operation:
                 found[key] = held.namespace
         elif key.startswith("deploys."):
-            point = msgspec.json.decode(entry.value, type=DeployPoint)
-            found[key] = (point.head, [(held.volume, guids[held.guid]) for held in point.data])
+            past = msgspec.json.decode(entry.value, type=Past)
+            named = past.point.data if past.point else past.data
+            data = [(item.volume, guids.get(item.guid)) for item in named]
+            found[key] = (past.point.head if past.point else past.forgotten_by, data)
     return found

@@ -19,6 +19,7 @@ MAY_IMPORT = {
             "daemon.primitive",
             "daemon.wire",
             "daemon.manifest",
+            "daemon.manifest_data",
             "daemon.records",
             "daemon.change",
             "daemon.changing",

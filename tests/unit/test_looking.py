@@ -15,6 +15,8 @@ from daemon.wire import (
     History,
     HistoryShow,
     Logs,
+    NamespaceInspect,
+    NamespaceLs,
     OperationRow,
     Output,
     Ps,
@@ -23,7 +25,7 @@ from daemon.wire import (
     Success,
     Version,
 )
-from dataplane.dataset import PoolUnavailable
+from dataplane.dataset import Dataset, PoolUnavailable
 from runtime.instance import EngineUnavailable
 from tests.fakes.seen import AT, SeenEngine, SeenMirror, SeenPool, condition, head, service
 
@@ -184,7 +186,38 @@ def test_history_is_newest_first() -> None:
 def test_history_shows_a_deploy_with_its_manifest(number: int) -> None:
     shown = World().look(HistoryShow("shop", number))
     assert (shown.kind, shown.result["deploy"]["number"]) == ("deploy", number)
-    assert shown.result["manifest"] == f'namespace = "shop" # {number}\n'
+    data = "" if number == 3 else f'data = "deploy {number}"\n'
+    assert shown.result["manifest"] == f'{data}namespace = "shop" # {number}\n'
+
+
+def test_namespaces_with_what_they_hold() -> None:
+    world = World()
+    world.mirror.history.append(DeployPoint(head("gone", 5), (), "op-6", AT))
+    marks = {"operation": "op-2", "state": "kept"}
+    names = (
+        "tank/shop",
+        "tank/shop/data",
+        "tank/shop/data/op-2",
+        "tank/shop/data/op-2@op-3",
+        "tank/gone/data/op-5@op-6",
+    )
+    world.pool.datasets = [Dataset(name, name, None, marks if "op-2" in name else {}, 10) for name in names]
+    listed = world.look(NamespaceLs()).result
+    assert [(one["name"], one["deploy"], one["bytes"]) for one in listed["namespaces"]] == [("shop", 3, 30)]
+    assert listed["removed"] == [{"name": "gone", "deploy": 5, "bytes": 10}]
+    shop = world.look(NamespaceInspect("shop")).result
+    assert shop["kept"] == [{"volume": "data", "generation": "op-2", "bytes": 20}]
+    assert ([one["name"] for one in shop["services"]], [one["number"] for one in shop["deploys"]]) == (
+        ["db", "web"],
+        [3, 2],
+    )
+    gone = world.look(NamespaceInspect("gone")).result
+    assert (gone["removed"], gone["deploy"], gone["services"]) == (True, 5, [])
+    assert [one["number"] for one in world.look(History("gone")).result["deploys"]] == [5]
+    world.pool.problem = PoolUnavailable("no answer")
+    silent = world.look(NamespaceLs())
+    assert [one["bytes"] for one in silent.result["namespaces"]] == [None]
+    assert "cannot be asked" in silent.warnings[0]
 
 
 def test_export_and_version() -> None:

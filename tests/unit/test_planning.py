@@ -37,7 +37,9 @@ def change(
     none: dict[str, dict[str, str]] = {"address": {}, "service": {}, "hostname": {}, "port": {}}
     seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), none | (taken or {}), listening)
     digests = {name: f"sha256:{service.image}" for name, service in manifest.services.items()}
-    wanted = Wanted(manifest, show(manifest), digests, manifest.volumes, data or {}, hooks=data is None)
+    wanted = Wanted(
+        manifest, show(manifest), digests, manifest.volumes, data or {}, hooks=None if data is None else frozenset()
+    )
     wanted = replace(wanted, stopped=stopped or {}, anew=anew, left=left)
     record = Namespace(before, last_deploy=before.deploy if before else 0)
     return plan_change(record, wanted, seen, By(by, "me", "now"))
