@@ -19,7 +19,7 @@ from daemon.engine import Engine
 from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
-from daemon.primitives import deploy, rollback
+from daemon.primitives import PRIMITIVES
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
@@ -32,10 +32,10 @@ async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> No
     """Bring the machine up and answer until a signal comes."""
     up = await bring_up(settings)
     engine = Engine(up.node)
-    means = Means(settings.folder / "operations", engine, up.store, {"deploy": deploy, "rollback": rollback})
+    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES)
     operations = Operations(means)
     await operations.bring_to_an_end()
-    server = Server(Answering(operations, _looking(settings, up, operations)), viewers)
+    server = Server(Answering(operations, _looking(settings, up, operations), up.streaming), viewers)
     await server.start(socket)
     log.info("%s answers at %s", settings.machine, socket)
     await _signal()

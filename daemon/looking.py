@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from daemon import logs, rows, wire
+from daemon import logs, problems, rows, volume_rows, wire
 from daemon.executing import Executes, execute
 from daemon.finding import Mirror, heads, namespace, service
 from daemon.records import Head, Machine
@@ -30,11 +30,13 @@ from daemon.wire import (
     Status,
     Success,
     Version,
+    VolumeLs,
+    VolumeSnapshots,
 )
 from dataplane.dataset import Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, EngineUnavailable
 
-Looked = Status | Ps | Logs | History | HistoryShow | Export | Version
+Looked = VolumeLs | VolumeSnapshots | Status | Ps | Logs | History | HistoryShow | Export | Version
 
 
 class Engine(logs.Logged, Executes, Protocol):
@@ -43,7 +45,7 @@ class Engine(logs.Logged, Executes, Protocol):
     async def all(self) -> list[Condition]: ...
 
 
-class Pool(Protocol):
+class Pool(volume_rows.Pool, Protocol):
     """The pool of this machine. Raises dataset.ZfsProblem."""
 
     async def space(self) -> Space: ...
@@ -78,6 +80,8 @@ class Looking:
                 return self._history_show(name, number)
             case Export(namespace=name):
                 return self._told("manifest", {"manifest": self._head(name, f"export {name}").manifest})
+            case VolumeLs() | VolumeSnapshots():
+                return await self._volumes(request)
             case Version():
                 return self._told("version", {**self.about, "machine": self.machine, "protocol": wire.VERSION})
 
@@ -140,6 +144,21 @@ class Looking:
                 await reading.future(emit)
         gone = [running.id for running in committed if running.id not in there]
         return self._told("logs", {"instances": ids}, [f"instance {id} is missing, with its log" for id in gone])
+
+    async def _volumes(self, request: VolumeLs | VolumeSnapshots) -> Success:
+        open = [operation.id for operation in await self.running()]
+        try:
+            match request:
+                case VolumeSnapshots(namespace=name, volume=volume):
+                    found = await volume_rows.snapshots(self.mirror, self.pool, name, volume, open)
+                    return self._told("snapshots", {"snapshots": found})
+                case VolumeLs(namespace=name, kept=True):
+                    kept = await volume_rows.kept(self.mirror, self.pool, name, open, self.machine)
+                    return self._told("kept", {"volumes": kept})
+                case VolumeLs(namespace=name):
+                    return self._told("volumes", {"volumes": await volume_rows.volumes(self.mirror, self.pool, name)})
+        except ZfsProblem as problem:
+            raise problems.refused(problem, "cannot look at the volumes") from problem
 
     def _history_show(self, name: str, number: int) -> Success:
         cannot = f"show deploy {number} of {name}"

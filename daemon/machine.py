@@ -11,6 +11,7 @@ from daemon.node import ZONE, Node
 from daemon.records import Cluster, Machine
 from daemon.serving import ServingPlane
 from daemon.store import Store
+from daemon.streaming import Streaming
 from daemon.undertaking import VERSION
 from dataplane.bus import Bus
 from dataplane.firewall import Firewall
@@ -54,6 +55,7 @@ class Up:
     docker: Docker
     datasets: Zfs
     store: Store
+    streaming: Streaming
     mirror: Mirror
     following: asyncio.Task[None]
 
@@ -68,8 +70,9 @@ async def bring_up(settings: Settings) -> Up:
     await _found(store, settings)
     mirror.load()
     serving = await _serving(settings, store)
-    node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving)
-    return Up(node, docker, datasets, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"))
+    streaming = Streaming(datasets)
+    node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving, streaming)
+    return Up(node, docker, datasets, store, streaming, mirror, asyncio.create_task(mirror.follow(), name="mirror"))
 
 
 async def _engine(settings: Settings) -> Docker:

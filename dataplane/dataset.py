@@ -12,7 +12,9 @@ class Dataset:
     """A filesystem or a snapshot (`name` has an `@`), with its own marks only, never inherited ones.
 
     `origin` is the snapshot that a clone came from. `alone` is the bytes that only it holds (`used` of a
-    snapshot, `usedbydataset` of a filesystem). `path` is where it is mounted in this mount namespace, or None.
+    snapshot, `usedbydataset` of a filesystem); `used` also those of its snapshots. `created` is when, in seconds
+    since 1970, `refers` the bytes that can be read in it. `path` is where it is mounted in this mount namespace,
+    or None.
     """
 
     name: str
@@ -21,6 +23,9 @@ class Dataset:
     marks: Mapping[str, str] = field(default_factory=dict)
     alone: int = 0
     path: str | None = None
+    used: int = 0
+    refers: int = 0
+    created: int = 0
 
 
 @dataclass(frozen=True)

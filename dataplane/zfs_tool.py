@@ -21,7 +21,7 @@ OPERATION = "operation"
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
 """What a mount answers whose zfs-fuse has died; the second one at the moment of its death."""
 
-_ASKED = ("type", "guid", "origin", "used", "usedbydataset", MARK + OPERATION)
+_ASKED = ("type", "guid", "origin", "used", "usedbydataset", "referenced", "creation", MARK + OPERATION)
 _OWN = ("local", "received")
 _ABSENT = re.compile(r"cannot open '([^']+)': dataset does not exist")
 _READINGS = 5
@@ -55,6 +55,9 @@ class Tool(Protocol):
 
     async def size(self, pool: str) -> tuple[int, int]:
         """Bytes that are used, and that are available."""
+
+    async def quota(self, name: str) -> int | None:
+        """The most bytes that a filesystem may refer to."""
 
 
 MEANINGS: tuple[tuple[type[ZfsProblem], tuple[str, ...]], ...] = (
@@ -122,6 +125,10 @@ class ZfsTool:
         if pool not in rows:
             raise PoolUnavailable(f"there is no pool {pool} here; is it imported?")
         return _number(rows[pool], "used"), _number(rows[pool], "available")
+
+    async def quota(self, name: str) -> int | None:
+        rows = await self._get("refquota", (name,), below=False)
+        return (_number(rows[name], "refquota") if name in rows else None) or None
 
     async def _marks(self, names: Iterable[str], *, below: bool) -> dict[str, Row]:
         """The own marks of each. What a dataset inherits, or a snapshot shows of its dataset, is not its own."""
@@ -229,7 +236,8 @@ def _own_operation(row: Row) -> str | None:
 def _dataset(name: str, row: Row, marks: Row, where: dict[str, str]) -> Dataset:
     alone = _number(row, "used" if "@" in name else "usedbydataset")
     origin = None if row["origin"] in ("-", "") else row["origin"]
-    return Dataset(name, row["guid"], origin, marks, alone, where.get(name))
+    used, refers, created = (_number(row, key) for key in ("used", "referenced", "creation"))
+    return Dataset(name, row["guid"], origin, marks, alone, where.get(name), used, refers, created)
 
 
 def _number(row: Row, key: str) -> int:

@@ -1,7 +1,9 @@
 """Run external commands. The only place in the house where a process is started.
 
 Commands are argv lists with a fixed environment and a closed stdin; there are no shells and no pipelines.
-A command started by `run` never outlives the daemon: it is killed with its whole group when its time is up or
+Data that is too much to hold goes from one command to the next through descriptors: each of them is a `flow` of its
+own, whose exit is checked.
+A command started by `run` or `flow` never outlives the daemon: it is killed with its whole group when its time is up or
 its caller is cancelled, and by the kernel (PR_SET_PDEATHSIG, prctl(2)) when the daemon itself is killed. The kernel
 kills only the command, not what the command started: give `run` programs that do their work themselves, no scripts.
 """
@@ -104,6 +106,62 @@ async def finish(*argv: str | Path, input: str = "", within: float = 60.0, may_e
     return told
 
 
+@dataclass
+class CommandStalled(CommandError):
+    """No byte went through the command for `idle` seconds, and it was killed with its group."""
+
+    argv: tuple[str, ...]
+    idle: float
+
+    def __str__(self) -> str:
+        return f"`{shlex.join(self.argv)}` moved no byte for {self.idle:g} seconds and was killed"
+
+
+async def flow(*argv: str | Path, source: int | None = None, sink: int | None = None, idle: float = 300.0) -> None:
+    """Run a command that reads `source` and writes `sink`, to its end; both descriptors are taken over and closed.
+
+    Raises CommandFailed unless it exits with 0, CommandStalled when nothing moves, and CommandMissing.
+    """
+    command = tuple(os.fspath(word) for word in argv)
+    try:
+        process = await _start(command, source, sink)
+    finally:
+        for descriptor in (source, sink):
+            if descriptor is not None:
+                os.close(descriptor)
+    try:
+        error = await _moving(process, command, idle)
+    except BaseException:
+        await _end(process)
+        raise
+    if process.returncode == 127 and f"failed to execute {command[0]}" in error:
+        raise CommandMissing(command[0])
+    if process.returncode:
+        raise CommandFailed(command, process.returncode, "", error)
+
+
+async def _moving(process: asyncio.subprocess.Process, command: tuple[str, ...], idle: float) -> str:
+    """Wait for its end while bytes move; return what it complained about."""
+    told = asyncio.ensure_future(process.communicate())
+    try:
+        moved = -1
+        while not (await asyncio.wait({told}, timeout=idle))[0]:
+            if moved == (moved := _moved(process.pid)):
+                raise CommandStalled(command, idle)
+        return (await told)[1].decode(errors="replace")
+    finally:
+        told.cancel()
+
+
+def _moved(pid: int) -> int:
+    """Bytes that a process has read and written, as proc(5) tells it."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return -1
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("rchar", "wchar")))
+
+
 async def detach(
     *argv: str | Path,
     log: Path,
@@ -134,12 +192,14 @@ async def detach(
     return process.pid
 
 
-async def _start(command: tuple[str, ...]) -> asyncio.subprocess.Process:
+async def _start(
+    command: tuple[str, ...], source: int | None = None, sink: int | None = None
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *DIES_WITH_US,
         *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE if source is None else source,
+        stdout=asyncio.subprocess.PIPE if sink is None else sink,
         stderr=asyncio.subprocess.PIPE,
         env=ENVIRONMENT,
         start_new_session=True,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ctl.style import Style
-from ctl.texts import changes, history, instances, local, operations, status
+from ctl.texts import changes, history, instances, local, operations, status, volumes
 
 Result = dict[str, Any]
 
@@ -33,11 +33,15 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "environment": local.environment,
     "executed": _nothing,
     "instances": instances.instances,
+    "kept": volumes.kept,
     "logs": _nothing,
     "manifest": history.manifest,
     "operation": operations.operation,
     "operations": operations.operations,
     "preview": changes.preview,
+    "snapshots": volumes.snapshots,
     "status": status.status,
     "version": local.version,
+    "volume": volumes.changed,
+    "volumes": volumes.volumes,
 }

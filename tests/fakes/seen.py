@@ -9,7 +9,7 @@ from typing import Literal
 from daemon import manifest
 from daemon.logs import Line, unix
 from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Running, Service
-from dataplane.dataset import Space, ZfsProblem
+from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, Status
 
 AT = "2030-01-01T00:00:00Z"
@@ -158,6 +158,11 @@ class SeenPool:
     used: int = 10
     size: int = 100
     problem: ZfsProblem | None = None
+    root: str = "tank/ployz"
+    held: list[Dataset] = field(default_factory=list)
+
+    async def below(self, name: str) -> list[Dataset]:
+        return self.held
 
     async def space(self) -> Space:
         if self.problem:

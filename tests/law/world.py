@@ -22,8 +22,7 @@ from daemon.engine import Engine
 from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
-from daemon.primitive import Primitive
-from daemon.primitives import deploy, rollback
+from daemon.primitives import PRIMITIVES
 from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation
 from daemon.serving import ServingPlane
 from daemon.store import Store
@@ -38,6 +37,7 @@ from runtime.instance import EngineProblem
 from tests.fakes.engine import FakeEngine, Program
 from tests.fakes.kv import FakeKv
 from tests.fakes.serving import FakeFirewall, FakeGateway, FakeNames
+from tests.fakes.streams import FakeStreams
 from tests.fakes.zfs import FakeZfs
 
 T = TypeVar("T")
@@ -102,6 +102,7 @@ class World:
         self.wrongs: list[str] = []
         self.operations: Operations | None = None
         self.zfs = FakeZfs(ROOT, several=openzfs, touch=self.touch)
+        self.streams = FakeStreams(self.zfs, self.touch)
         self.instances = FakeEngine(touch=self.touch, exists=self.is_mounted)
         self.kv = FakeKv(touch=self.touch)
         self.firewall = FakeFirewall(self.touch)
@@ -231,10 +232,9 @@ def boot(world: World) -> Operations:
     store = Store(world.kv)
     plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
-    node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane)
-    primitives: dict[str, Primitive] = {"deploy": deploy, "rollback": rollback}
+    node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane, world.streams)
     engine = Engine(node, patience=())
-    means = Means(world.disk / "operations", engine, store, primitives, now=lambda: "2026-01-01T00:00:00.000Z")
+    means = Means(world.disk / "operations", engine, store, PRIMITIVES, now=lambda: "2026-01-01T00:00:00.000Z")
     world.operations = Operations(means)
     return world.operations
 
