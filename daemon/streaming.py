@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from dataplane import zfs_stream
-from dataplane.dataset import Layout
+from dataplane.dataset import Layout, StreamProblem
 from dataplane.zfs import Zfs
-from dataplane.zfs_stream import New, StreamProblem
+from dataplane.zfs_stream import New
 
 MEET_WITHIN = 30.0
 """Seconds that an operation waits for its client's connection, and a connection for its operation."""

@@ -59,3 +59,7 @@ class PoolUnavailable(ZfsProblem):
 
 class NoRoom(ZfsProblem):
     """The pool or a quota is full."""
+
+
+class StreamProblem(ZfsProblem):
+    """What came is nothing that a volume can be made of, or ended too early; or whoever it was for went away."""

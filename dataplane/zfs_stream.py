@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataplane.dataset import Layout, NoRoom, ZfsProblem
+from dataplane.dataset import Layout, NoRoom, StreamProblem, ZfsProblem
 from dataplane.zfs import Zfs
 from dataplane.zfs_tool import meaning
 from runtime.command import CommandError, CommandFailed, flow
@@ -33,10 +33,6 @@ RECORD = 312
 ZFS_MAGIC = 0x2F5BACBAC
 SILENCE = 300.0
 """Seconds that the first bytes may take."""
-
-
-class StreamProblem(ZfsProblem):
-    """What came is nothing that a volume can be made of, or ended too early."""
 
 
 @dataclass(frozen=True)

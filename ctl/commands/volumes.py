@@ -15,6 +15,8 @@ from ctl.show import Answer, answer, tell
 from ctl.style import Style
 from daemon import wire
 
+OVER = "this operation was over already, and its bytes went to whoever asked for it first"
+
 volume = group(Group, "volume", "List, snapshot, resize, purge, export and import volumes.")
 
 
@@ -87,11 +89,7 @@ def export(flags: Flags, name: tuple[str, str, str | None], output: str, *, tar:
         success, carrier = carried(request, flags, target.carry, None)
         carrier.join()
         if carrier.failure or carrier.gone or not carrier.moved:
-            why = (
-                carrier.failure
-                or carrier.gone
-                or "this operation was over already, and its bytes went to who asked first"
-            )
+            why = carrier.failure or carrier.gone or OVER
             raise unwritten(output, why, success.operation)
         target.keep()
     except OSError as error:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from dataplane.dataset import Layout
-from dataplane.zfs_stream import StreamProblem
+from dataplane.dataset import Layout, StreamProblem
 from tests.fakes.touch import Touch, straight
 from tests.fakes.zfs import Content, FakeZfs, Kept
 

@@ -15,6 +15,8 @@ tank/a\tguid\t18446744073709551615\t-
 tank/a\torigin\ttank/b@s\t-
 tank/a\tused\t5000\t-
 tank/a\tusedbydataset\t4096\t-
+tank/a\treferenced\t4096\t-
+tank/a\tcreation\t1700000000\t-
 tank/a\tployz:operation\t{operation}
 """
 OWN = "tank/a\tployz:state\tcurrent\tlocal\ntank/a\tcom.example:x\ty\tlocal\ntank/a\tployz:epoch\t2\treceived\n"
