@@ -48,7 +48,7 @@ def steps(plan: Plan, node: Node) -> Sequence[Part]:
         Step(
             f"make {plan.volume} of what is sent",
             partial(node.streams.receive, plan.dataset, by, plan.marks, NO_LAYOUT),
-            partial(take_back, plan.dataset, by, node),
+            partial(_undo, plan, node),
         ),
         commit(plan, f"commit the volume {plan.namespace}/{plan.volume}", node),
         Step(
@@ -56,6 +56,12 @@ def steps(plan: Plan, node: Node) -> Sequence[Part]:
             partial(node.datasets.mark, plan.dataset, {"state": "current"}),
         ),
     ]
+
+
+async def _undo(plan: Plan, node: Node) -> None:
+    """What a ZFS stream brought has the snapshot that it was sent as, until it is taken over."""
+    await take_back(f"{plan.dataset}@{plan.operation}", plan.operation, node)
+    await take_back(plan.dataset, plan.operation, node)
 
 
 async def verify(plan: Plan, node: Node, told: Told) -> VolumeChanged:

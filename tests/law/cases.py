@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from daemon.wire import Deploy, Mutation, Rollback
+from daemon.wire import (
+    Deploy,
+    Mutation,
+    Rollback,
+    VolumeExport,
+    VolumeImport,
+    VolumePurge,
+    VolumeResize,
+    VolumeSnapshot,
+)
 
 SHOP = """
 namespace = "shop"
@@ -32,17 +41,23 @@ BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
 
 @dataclass(frozen=True)
 class Case:
-    """`first` are requests that make the world; between them rows are written into the database's volume."""
+    """`first` are requests that make the world; between them rows are written into the database's volume.
+
+    One that `changes` nothing leaves the world as it was also when it is done.
+    """
 
     name: str
     first: tuple[Mutation, ...]
     ask: Mutation
+    changes: bool = True
 
     @property
     def fails(self) -> bool:
         """Whether it fails by itself, so that it is to be taken back."""
         return "fails" in self.name or "never" in self.name
 
+
+NAMED = VolumeSnapshot("shop", "data", "before")
 
 CASES = (
     Case("create", (), shop()),
@@ -60,4 +75,15 @@ CASES = (
     Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),
     Case("roll far back", (shop(), shop(db=2), shop(db=3)), Rollback("shop", to=1)),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
+    Case("snapshot by name", (shop(),), VolumeSnapshot("shop", "data", "before")),
+    Case("deploy over a named snapshot", (shop(), VolumeSnapshot("shop", "data", "before")), shop(db=2)),
+    Case("purge a named snapshot", (shop(), NAMED, shop(db=2)), VolumePurge("shop", "data", snapshot="before")),
+    Case("resize", (shop(),), VolumeResize("shop", "data", 5000)),
+    Case("export", (shop(),), VolumeExport("shop", "data"), changes=False),
+    Case("export as a tar", (shop(),), VolumeExport("shop", "data", form="tar"), changes=False),
+    Case("export what was named", (shop(), NAMED), VolumeExport("shop", "data", "before", "tar"), changes=False),
+    Case("import", (shop(),), VolumeImport("shop", "more")),
+    Case("import into a new namespace", (), VolumeImport("shop", "data")),
+    Case("an import that never comes to its end", (shop(),), VolumeImport("shop", "cut")),
+    Case("deploy onto what was imported", (VolumeImport("shop", "data"),), shop()),
 )

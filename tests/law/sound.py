@@ -42,6 +42,7 @@ def _data(world: World, head: Head | None, points: list[DeployPoint]) -> list[st
     wrongs += [f"{name} is left over" for name in generations - current if not world.zfs.snapshots(name)]
     wrongs += [f"{name} is kept, and mounted" for name in generations - current if kept[name].mounted]
     needed = {item.guid for point in points for item in point.data}
+    needed |= {entry.guid for name, entry in kept.items() if "@" in name and "name" in entry.marks}
     there = {entry.guid for name, entry in kept.items() if "@" in name}
     wrongs += [f"the snapshot {guid} of a deploy point is gone" for guid in needed - there]
     return wrongs + [f"the snapshot {guid} is left over" for guid in there - needed]
