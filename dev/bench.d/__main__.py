@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import asking
+import carrying
 import flipping
 import replacing
 import resting
@@ -37,6 +38,7 @@ def main() -> None:
         "looks": asking.measure,
         "deploys": replacing.measure,
         "rollbacks": restoring.measure,
+        "volumes": carrying.measure,
         "memory": resting.memory,
     }
     with ThreadPoolExecutor(1) as aside, _cluster("quiet") as quiet, _cluster("busy") as busy:
@@ -58,7 +60,7 @@ def _words() -> argparse.Namespace:
     words.add_argument(
         "--only",
         action="append",
-        choices=["flips", "looks", "deploys", "rollbacks", "memory"],
+        choices=["flips", "looks", "deploys", "rollbacks", "volumes", "memory"],
         help="measure this subject (and rest) only, and write no file; may be repeated",
     )
     return words.parse_args()
