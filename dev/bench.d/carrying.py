@@ -33,6 +33,8 @@ def measure(cluster: Cluster) -> list[Figure]:
             ours[f"{form} in"].append(seconds(lambda into=into: cluster.done(*into)))
             for way, script in _by_hand(form, place, file, turn).items():
                 hand[way].append(seconds(lambda script=script: cluster.inside("sh", "-ec", script)))
+            # Right after it was written to it is busy for a moment.
+            cluster.inside("sh", "-c", f"until zfs destroy -r {POOL}/hand-{form}{turn}; do sleep 0.2; done")
     return [_figure(name, ours[name][1:], hand[name][1:]) for name in ours]
 
 
@@ -42,11 +44,11 @@ def _by_hand(form: str, place: str, file: Path, turn: int) -> dict[str, str]:
         snapshot = f"{dataset}@hand{turn}"
         return {
             "zfs out": f"zfs snapshot {snapshot}; zfs send {snapshot} | zstd -qfT0 -o {file}.hand; sync {file}.hand",
-            "zfs in": f"zstd -dqc {file}.hand | zfs receive -u {POOL}/hand{turn}",
+            "zfs in": f"zstd -dqc {file}.hand | zfs receive -u {POOL}/hand-zfs{turn}",
         }
     return {
         "tar out": f"tar -C {path} -cS . | zstd -qfT0 -o {file}.hand; sync {file}.hand",
-        "tar in": f"zfs create -o mountpoint=/run/hand{turn} {POOL}/untar{turn}; "
+        "tar in": f"zfs create -o mountpoint=/run/hand{turn} {POOL}/hand-tar{turn}; "
         f"zstd -dqc {file}.hand | tar -C /run/hand{turn} -xp",
     }
 
