@@ -5,9 +5,9 @@ import os
 import click
 
 from ctl.ask import carried, look, mutate
+from ctl.backup_files import Target, source, unwritten
 from ctl.commands.names import volume_name
 from ctl.confirming import confirm
-from ctl.files import Target, source, unwritten
 from ctl.flags import Flags
 from ctl.grammar import Group, command, group
 from ctl.quantities import count
