@@ -8,6 +8,7 @@ from ctl.show import Answer
 program = group(Group, None, "Run a small fleet by primitives: each command does one thing, and says how it ended.")
 program.sections = (
     ("Change", ("deploy", "rollback", "restart", "stop", "start", "scale", "run", "namespace")),
+    ("Data", ("volume",)),
     ("Look", ("status", "ps", "logs", "exec", "history", "export")),
     ("Operations", ("op",)),
     ("This machine", ("dev", "context", "version", "help")),
@@ -21,6 +22,7 @@ program.lazy = {
     "scale": ("running:scale", "Give a service another number of instances."),
     "run": ("executing:run", "Run a command in an instance of its own."),
     "namespace": ("namespaces:namespace", "List namespaces, look into one, or remove it."),
+    "volume": ("volumes:volume", "List, snapshot, resize, purge, export and import volumes."),
     "status": ("looking:status", "Show the cluster in one screen."),
     "ps": ("looking:ps", "List the instances."),
     "logs": ("logs:logs", "Show what a service wrote."),

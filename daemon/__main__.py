@@ -19,23 +19,11 @@ from daemon.engine import Engine
 from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
-from daemon.primitive import Primitive
-from daemon.primitives import deploy, namespace_rm, restart, rollback, run, scale, start, stop
+from daemon.primitives import PRIMITIVES
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
 from dataplane.pool import SIZE, PoolWish
-
-PRIMITIVES: dict[str, Primitive] = {
-    "deploy": deploy,
-    "rollback": rollback,
-    "namespace.rm": namespace_rm,
-    "restart": restart,
-    "stop": stop,
-    "start": start,
-    "scale": scale,
-    "run": run,
-}
 
 log = logging.getLogger("ployzd")
 
@@ -49,7 +37,7 @@ async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> No
     await up.boot.begin()
     await operations.bring_to_an_end()
     await up.boot.start_all_but(operations.undecided())
-    server = Server(Answering(operations, _looking(settings, up, operations)), viewers)
+    server = Server(Answering(operations, _looking(settings, up, operations), up.streaming), viewers)
     await server.start(socket)
     log.info("%s answers at %s", settings.machine, socket)
     await _signal()

@@ -1,6 +1,7 @@
 """Who answers what: changes by the operations, looks by what can be seen."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
@@ -8,6 +9,7 @@ from daemon.callers import Caller
 from daemon.looking import Looking
 from daemon.operations import Operations
 from daemon.primitives.run import OneShot
+from daemon.streaming import Streaming
 from daemon.wire import (
     Event,
     Exec,
@@ -31,8 +33,8 @@ Emit = Callable[[Event | Output], Awaitable[None]]
 class Answering:
     """Sends each request to who answers it. Implements `daemon.server.Answers`."""
 
-    def __init__(self, operations: Operations, looking: Looking) -> None:
-        self._operations, self._looking = operations, looking
+    def __init__(self, operations: Operations, looking: Looking, streaming: Streaming) -> None:
+        self._operations, self._looking, self._streaming = operations, looking, streaming
 
     async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
         return await self._operations.mutate(request, how, who.name, tell)
@@ -50,6 +52,9 @@ class Answering:
                 return await _streamed(partial(self._operations.show, request.id, follow=request.follow), emit)
             case _:
                 return await self._looking.look(request, emit)
+
+    async def bring(self, operation: str, stream: socket.socket) -> None:
+        await self._streaming.bring(operation, stream)
 
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
         return await self._looking.exec(request, inputs, emit)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from daemon import held, logs, rows, wire
+from daemon import held, logs, problems, rows, volume_rows, wire
 from daemon.executing import Executes, attend, execute
 from daemon.finding import Mirror, heads, namespace, service
 from daemon.manifest_data import with_data
@@ -35,11 +35,16 @@ from daemon.wire import (
     Status,
     Success,
     Version,
+    VolumeLs,
+    VolumeSnapshots,
 )
 from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, EngineUnavailable, Specification
 
-Looked = NamespaceLs | NamespaceInspect | Status | Ps | Logs | History | HistoryShow | Export | Version
+Looked = (
+    VolumeLs | VolumeSnapshots | NamespaceLs | NamespaceInspect
+    | Status | Ps | Logs | History | HistoryShow | Export | Version
+)  # fmt: skip
 
 
 LAST = 3
@@ -53,7 +58,7 @@ class Engine(logs.Logged, Executes, Protocol):
     async def tail(self, id: str, lines: int) -> str: ...
 
 
-class Pool(Protocol):
+class Pool(volume_rows.Pool, Protocol):
     """The pool of this machine. Raises dataset.ZfsProblem."""
 
     @property
@@ -96,6 +101,8 @@ class Looking:
                 return self._history_show(name, number)
             case Export(namespace=name):
                 return self._told("manifest", {"manifest": self._head(name, f"export {name}").manifest})
+            case VolumeLs() | VolumeSnapshots():
+                return await self._volumes(request)
             case Version():
                 return self._told("version", {**self.about, "machine": self.machine, "protocol": wire.VERSION})
 
@@ -203,6 +210,21 @@ class Looking:
                 await reading.future(emit)
         gone = [running.id for running in committed if running.id not in there]
         return self._told("logs", {"instances": ids}, [f"instance {id} is missing, with its log" for id in gone])
+
+    async def _volumes(self, request: VolumeLs | VolumeSnapshots) -> Success:
+        open = [operation.id for operation in await self.running()]
+        try:
+            match request:
+                case VolumeSnapshots(namespace=name, volume=volume):
+                    found = await volume_rows.snapshots(self.mirror, self.pool, name, volume, open)
+                    return self._told("snapshots", {"snapshots": found})
+                case VolumeLs(namespace=name, kept=True):
+                    kept = await volume_rows.kept(self.mirror, self.pool, name, open, self.machine)
+                    return self._told("kept", {"volumes": kept})
+                case VolumeLs(namespace=name):
+                    return self._told("volumes", {"volumes": await volume_rows.volumes(self.mirror, self.pool, name)})
+        except ZfsProblem as problem:
+            raise problems.refused(problem, "cannot look at the volumes") from problem
 
     def _history_show(self, name: str, number: int) -> Success:
         cannot = f"show deploy {number} of {name}"

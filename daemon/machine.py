@@ -17,6 +17,7 @@ from daemon.node import ZONE, Node
 from daemon.records import Cluster, Machine
 from daemon.serving import ServingPlane
 from daemon.store import Store
+from daemon.streaming import Streaming
 from daemon.undertaking import VERSION
 from daemon.watching import Watching
 from dataplane.bus import Bus
@@ -72,6 +73,7 @@ class Up:
     engines: Engines
     datasets: Zfs
     store: Store
+    streaming: Streaming
     mirror: Mirror
     following: tuple[asyncio.Task[None], ...]
     boot: Boot
@@ -91,7 +93,8 @@ async def bring_up(settings: Settings) -> Up:
     names, gateway = _names(settings), _gateway(settings)
     serving = await _serving(settings, store, names, gateway)
     await _have_files(store, docker)
-    node = Node(settings.machine, settings.subnet, settings.services, datasets, engines, store, serving)
+    streaming = Streaming(datasets)
+    node = Node(settings.machine, settings.subnet, settings.services, datasets, engines, store, serving, streaming)
     boot = Boot(node, await place_of(settings.pool) / ".boot")
     watching = Watching(settings.machine, serving, [engines.docker, engines.host])
     keeping = (
@@ -104,7 +107,7 @@ async def bring_up(settings: Settings) -> Up:
         _going_on("watching", watching.follow()),
         *(_going_on(kept.name, keep(kept)) for kept in keeping),
     )
-    return Up(node, engines, datasets, store, mirror, following, boot)
+    return Up(node, engines, datasets, store, streaming, mirror, following, boot)
 
 
 def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -53,6 +53,9 @@ class Datasets(Protocol):
     async def mark(self, name: str, marks: Mapping[str, str]) -> None:
         """Set marks on a dataset, and read them back."""
 
+    async def limit(self, name: str, quota: int | None) -> None:
+        """Set the most bytes that it may refer to, and read that back. None: what the pool has."""
+
     async def mount(self, name: str) -> str:
         """Mount it, unless it is mounted, and return the path."""
 
@@ -71,6 +74,22 @@ class Datasets(Protocol):
 
     async def space(self) -> Space:
         """What the pool holds. Raises PoolUnavailable if it does not answer."""
+
+
+class Streams(Protocol):
+    """The connection that the client of an operation opens for its bytes; each is used once.
+
+    Each verb raises dataset.ZfsProblem or one of its kinds, also when no client comes or it goes away too early.
+    """
+
+    async def send(self, snapshot: str, by: str) -> None:
+        """Send the client of `by` a snapshot, as a ZFS stream packed by zstd."""
+
+    async def pack(self, dataset: str, by: str) -> None:
+        """Send the client of `by` the files of a mounted dataset, as a tar packed by zstd."""
+
+    async def receive(self, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
+        """Make a mounted filesystem, marked `by`, of all that the client of `by` sends. Not to be repeated."""
 
 
 class Instances(Protocol):
@@ -220,3 +239,4 @@ class Node:
     instances: Instances
     records: Records
     serving: Serving
+    streams: Streams

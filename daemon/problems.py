@@ -6,7 +6,7 @@ from daemon.journal import Unwritten
 from daemon.node import CommitLost, ServingProblem
 from daemon.primitive import NotSo
 from daemon.wire import Problem, Refused
-from dataplane.dataset import NoRoom, NotOurs, PoolUnavailable, ZfsProblem
+from dataplane.dataset import NoRoom, NotOurs, PoolUnavailable, StreamProblem, ZfsProblem
 from dataplane.entry import Moved, StoreDown
 from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
@@ -24,6 +24,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (FirewallProblem, "serving.failed"),
     (NamesProblem, "serving.failed"),
     (GatewayProblem, "serving.failed"),
+    (StreamProblem, "stream.broken"),
     (NoRoom, "pool.full"),
     (NotOurs, "volume.foreign"),
     (PoolUnavailable, "pool.down"),

@@ -31,15 +31,16 @@ async def see(node: Node) -> Seen:
     )
 
 
-async def require_room(node: Node, what: str) -> None:
-    """Refuse while the pool is too full to change anything safely."""
+async def require_room(node: Node, what: str, needed: int = 0) -> None:
+    """Refuse while the pool is too full to change anything safely, or would be with the `needed` bytes."""
     space = await node.datasets.space()
+    more = f", {needed} bytes more are needed" if needed else ""
     require(
-        space.used <= FULL * space.size,
+        space.used + needed <= FULL * space.size,
         "pool.full",
         what,
         f"the pool of {node.machine} is {100 * space.used // space.size} % full "
-        f"({space.used} of {space.size} bytes), and above {FULL:.0%} nothing is changed",
+        f"({space.used} of {space.size} bytes){more}, and above {FULL:.0%} nothing is changed",
         "free space, or make the pool larger",
     )
 

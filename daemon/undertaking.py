@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ class Means:
     folder: Path
     engine: Engine
     store: Store
-    primitives: dict[str, Primitive]
+    primitives: Mapping[str, Primitive]
     now: Callable[[], str] = rfc3339
 
     @property

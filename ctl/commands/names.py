@@ -9,3 +9,12 @@ def service_name(_: click.Context, __: click.Parameter, value: str) -> tuple[str
     if not namespace or not service or "/" in service:
         raise click.BadParameter(f"{value} is not a namespace and a service, such as shop/web")
     return namespace, service
+
+
+def volume_name(_: click.Context, __: click.Parameter, value: str) -> tuple[str, str, str | None]:
+    """`NS/VOL` or `NS/VOL@SNAPSHOT` as namespace, volume and snapshot."""
+    whole, at, snapshot = value.partition("@")
+    namespace, _slash, volume = whole.partition("/")
+    if not namespace or not volume or "/" in volume or (at and not snapshot):
+        raise click.BadParameter(f"{value} is not a namespace and a volume, such as shop/data")
+    return namespace, volume, snapshot or None

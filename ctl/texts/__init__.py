@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ctl.style import Style
-from ctl.texts import changes, history, instances, local, namespaces, operations, status
+from ctl.texts import changes, history, instances, local, namespaces, operations, status, volumes
 
 Result = dict[str, Any]
 
@@ -33,6 +33,7 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "environment": local.environment,
     "executed": _nothing,
     "instances": instances.instances,
+    "kept": volumes.kept,
     "logs": _nothing,
     "manifest": history.manifest,
     "namespace": namespaces.namespace,
@@ -41,6 +42,9 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "operations": operations.operations,
     "preview": changes.preview,
     "removed": namespaces.removed,
+    "snapshots": volumes.snapshots,
     "status": status.status,
     "version": local.version,
+    "volume": volumes.changed,
+    "volumes": volumes.volumes,
 }

@@ -1,0 +1,36 @@
+"""All that changes something, by the request that asks for it."""
+
+from collections.abc import Mapping
+
+from daemon.primitive import Primitive
+from daemon.primitives import (
+    deploy,
+    namespace_rm,
+    restart,
+    rollback,
+    run,
+    scale,
+    start,
+    stop,
+    volume_export,
+    volume_import,
+    volume_purge,
+    volume_resize,
+    volume_snapshot,
+)
+
+PRIMITIVES: Mapping[str, Primitive] = {
+    "deploy": deploy,
+    "rollback": rollback,
+    "restart": restart,
+    "stop": stop,
+    "start": start,
+    "scale": scale,
+    "run": run,
+    "namespace.rm": namespace_rm,
+    "volume.snapshot": volume_snapshot,
+    "volume.resize": volume_resize,
+    "volume.purge": volume_purge,
+    "volume.export": volume_export,
+    "volume.import": volume_import,
+}

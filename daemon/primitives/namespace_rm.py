@@ -56,7 +56,7 @@ def steps(plan: Plan, node: Node) -> list[Part]:
     return changing.steps(plan.change, node)
 
 
-async def verify(plan: Plan, node: Node, told: Told) -> NamespaceRemoved:  # noqa: ARG001 - every primitive's is asked so
+async def verify(plan: Plan, node: Node, told: Told) -> NamespaceRemoved:
     change, namespace = plan.change, plan.change.after.namespace
     await changing.confirm_instances(change, node)
     differs = await node.serving.agrees(change.after)

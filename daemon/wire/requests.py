@@ -77,6 +77,62 @@ class NamespaceInspect(Struct, frozen=True, forbid_unknown_fields=True, tag="nam
     namespace: str
 
 
+class VolumeSnapshot(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.snapshot"):
+    """Make a named snapshot of a volume, which stays until it is purged."""
+
+    namespace: str
+    volume: str
+    name: str
+
+
+class VolumeResize(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.resize"):
+    """Change how many bytes a volume may hold."""
+
+    namespace: str
+    volume: str
+    quota: int
+
+
+class VolumePurge(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.purge"):
+    """Destroy a named snapshot of a volume, or one of its kept generations. Exactly one of the two is given."""
+
+    namespace: str
+    volume: str
+    snapshot: str | None = None
+    kept: str | None = None
+
+
+class VolumeExport(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.export"):
+    """Send a volume as it is now, or a named snapshot of it, over the operation's stream."""
+
+    namespace: str
+    volume: str
+    snapshot: str | None = None
+    form: Literal["zfs", "tar"] = "zfs"
+
+
+class VolumeImport(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.import"):
+    """Make a new volume of what comes over the operation's stream; `size` in bytes, where it is known."""
+
+    namespace: str
+    volume: str
+    size: int | None = None
+
+
+class VolumeLs(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.ls"):
+    """The volumes of one namespace, or of all; or the generations that are kept of them."""
+
+    namespace: str | None = None
+    kept: bool = False
+
+
+class VolumeSnapshots(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.snapshots"):
+    """Every snapshot of a volume, and who needs it."""
+
+    namespace: str
+    volume: str
+
+
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """The cluster in one screen."""
 
@@ -170,8 +226,17 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback | Restart | Stop | Start | Scale | NamespaceRm
-Look = NamespaceLs | NamespaceInspect | Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
+Streamed = VolumeExport | VolumeImport
+"""Their bytes go over a connection of their own: `POST /v1/stream/<operation>`, upgraded to `ployz-stream`."""
+
+Mutation = (
+    Deploy | Rollback | Restart | Stop | Start | Scale | NamespaceRm
+    | VolumeSnapshot | VolumeResize | VolumePurge | VolumeExport | VolumeImport
+)  # fmt: skip
+Look = (
+    Status | Ps | Logs | History | HistoryShow | Export | NamespaceLs | NamespaceInspect | VolumeLs | VolumeSnapshots
+    | OpLs | OpShow | Version
+)  # fmt: skip
 Request = Mutation | Look | Exec | Run | OpResume | OpAbort
 
 

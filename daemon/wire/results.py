@@ -57,6 +57,63 @@ class NamespaceRemoved(Struct, frozen=True):
     routes: list[str]
 
 
+class VolumeRow(Struct, frozen=True):
+    """`bytes` is what can be read in it; `alone` what would be free without it, its snapshots included."""
+
+    namespace: str
+    name: str
+    machine: str
+    generation: str
+    epoch: int
+    bytes: int
+    alone: int
+    quota: int | None
+    mounted: bool
+
+
+class KeptRow(Struct, frozen=True):
+    """A generation that no name points at any more: `since` when, by which operation, and the bytes it alone holds.
+
+    `needed` says by whom its snapshots are needed.
+    """
+
+    namespace: str
+    name: str
+    machine: str
+    generation: str
+    since: str
+    operation: str
+    bytes: int
+    needed: list[str]
+
+
+class SnapshotRow(Struct, frozen=True):
+    """`name` is what a user called it, `bytes` what it alone holds, `needed` by whom it is needed."""
+
+    snapshot: str
+    name: str | None
+    guid: str
+    at: str
+    operation: str
+    generation: str
+    bytes: int
+    needed: list[str]
+
+
+class VolumeChanged(Struct, frozen=True):
+    """kind `volume`: what was done to which volume. Fields that do not apply are null."""
+
+    namespace: str
+    name: str
+    machine: str
+    did: Literal["snapshot", "resize", "purge", "export", "import"]
+    generation: str | None = None
+    snapshot: str | None = None
+    guid: str | None = None
+    quota: int | None = None
+    bytes: int | None = None
+
+
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
     """`down` names the services that nobody reaches from this step until the flip; `bytes` have to be moved."""
 

@@ -1,6 +1,7 @@
 """Somebody behind the door who answers as told, and remembers what was asked."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 from daemon.callers import Caller
@@ -31,6 +32,12 @@ class Answering:
         await emit(Output(b"first\n"))
         await self._come_to_an_end()
         return Success("looked", self.result)
+
+    async def bring(self, operation: str, stream: socket.socket) -> None:
+        """Send back in capitals what comes, to its end."""
+        self.asked.append((operation,))
+        while data := await asyncio.to_thread(stream.recv, 65536):
+            await asyncio.to_thread(stream.sendall, data.upper())
 
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
         self.asked.append((request,))

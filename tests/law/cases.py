@@ -4,7 +4,21 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.wire import Deploy, Mutation, NamespaceRm, Restart, Rollback, Scale, Start, Stop
+from daemon.wire import (
+    Deploy,
+    Mutation,
+    NamespaceRm,
+    Restart,
+    Rollback,
+    Scale,
+    Start,
+    Stop,
+    VolumeExport,
+    VolumeImport,
+    VolumePurge,
+    VolumeResize,
+    VolumeSnapshot,
+)
 
 SHOP = """
 namespace = "shop"
@@ -58,17 +72,23 @@ def filed(content: str, db: int = 1) -> Deploy:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """`first` are requests that make the world; between them rows are written into the database's volume."""
+    """`first` are requests that make the world; between them rows are written into the database's volume.
+
+    One that `changes` nothing leaves the world as it was also when it is done.
+    """
 
     name: str
     first: tuple[Mutation, ...]
     ask: Mutation
+    changes: bool = True
 
     @property
     def fails(self) -> bool:
         """Whether it fails by itself, so that it is to be taken back."""
         return "fails" in self.name or "never" in self.name
 
+
+NAMED = VolumeSnapshot("shop", "data", "before")
 
 CASES = (
     Case("create", (), shop()),
@@ -122,4 +142,15 @@ CASES = (
     Case("move a writer from a container to the host", (shop(),), hosted()),
     Case("a process of the host that never gets ready", (hosted(),), hosted(db=666, web="2")),
     Case("roll back to a process of the host", (hosted(), shop(web="2")), Rollback("shop")),
+    Case("snapshot by name", (shop(),), VolumeSnapshot("shop", "data", "before")),
+    Case("deploy over a named snapshot", (shop(), VolumeSnapshot("shop", "data", "before")), shop(db=2)),
+    Case("purge a named snapshot", (shop(), NAMED, shop(db=2)), VolumePurge("shop", "data", snapshot="before")),
+    Case("resize", (shop(),), VolumeResize("shop", "data", 5000)),
+    Case("export", (shop(),), VolumeExport("shop", "data"), changes=False),
+    Case("export as a tar", (shop(),), VolumeExport("shop", "data", form="tar"), changes=False),
+    Case("export what was named", (shop(), NAMED), VolumeExport("shop", "data", "before", "tar"), changes=False),
+    Case("import", (shop(),), VolumeImport("shop", "more")),
+    Case("import into a new namespace", (), VolumeImport("shop", "data")),
+    Case("an import that never comes to its end", (shop(),), VolumeImport("shop", "cut")),
+    Case("deploy onto what was imported", (VolumeImport("shop", "data"),), shop()),
 )

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from daemon.journal import Story
 from daemon.records import Namespace
-from daemon.wire import NamespaceRm, Run
+from daemon.wire import NamespaceRm, Run, VolumePurge
 from dataplane.dataset import Layout
 from dataplane.entry import Entry
 from tests.fakes.engine import Instance
@@ -331,6 +331,32 @@ def a_run_leaves_nothing_wherever_it_is_cut() -> None:
         assert_same(seen(world), before, f"a run, {cut}: {ending}, and what came late changed")
 
 
+def a_kept_generation_is_purged_and_what_came_from_it_stays() -> None:
+    """Cut anywhere: another namespace's clone stands without it in the end, or nothing at all has happened."""
+    asked = VolumePurge("shop", "data", kept="op-1")
+    prepared_world = prepared(case("undo a rollback")).copy()
+    refused = prepared_world.copy()
+    assert ask(refused, asked, ID) == "refused", "a deploy point needs it"
+    del prepared_world.kv.entries["deploys.shop.2"]
+    kept, clone = f"{ROOT}/shop/data/op-1", f"{ROOT}/branch/data/op-b"
+    prepared_world.zfs._add(f"{ROOT}/branch", Kept(0, {}))
+    prepared_world.zfs._add(f"{ROOT}/branch/data", Kept(0, {}))
+    assert prepared_world.zfs.obey("clone", f"{kept}@op-2", clone) is None
+    whole = prepared_world.copy()
+    whole.touches = 0
+    assert ask(whole, asked, ID) == "done"
+    for at in range(1, whole.touches + 1):
+        for when in ("before", "after"):
+            world = prepared_world.copy()
+            world.touches, world.cut = 0, Cut(at, when, Crash)
+            assert ask(world, asked, ID) == "crashed"
+            world.cut = None
+            purged = restart(world, ID) == "done"
+            assert (kept in world.zfs.kept) != purged
+            assert world.zfs.kept[clone].content == prepared_world.zfs.kept[clone].content
+            assert (world.zfs.kept[clone].origin == f"{kept}@op-2") != purged
+
+
 ALL: tuple[Callable[[], None], ...] = (
     an_undo_that_fails_stops_no_other_and_is_told,
     a_dataset_of_another_operation_in_the_way_is_left_alone,
@@ -349,4 +375,5 @@ ALL: tuple[Callable[[], None], ...] = (
     a_branch_keeps_its_data_when_its_source_is_purged,
     a_point_beyond_keep_is_gone,
     what_was_removed_is_there_no_more,
+    a_kept_generation_is_purged_and_what_came_from_it_stays,
 )

@@ -48,6 +48,7 @@ def _data(world: World, head: Head | None, points: list[DeployPoint]) -> list[st
     generations = {name for name in kept if name.count("/") == ROOT.count("/") + 3 and "@" not in name}
     wrongs += [f"{name} is kept, and mounted" for name in generations - current if kept[name].mounted]
     needed = {item.guid for point in points for item in point.data}
+    needed |= {entry.guid for name, entry in kept.items() if "@" in name and "name" in entry.marks}
     there = {name: entry.guid for name, entry in kept.items() if "@" in name}
     holding = {name.partition("@")[0] for name, guid in there.items() if guid in needed}
     wrongs += [f"{name} is left over" for name in generations - current - holding]

@@ -336,6 +336,33 @@ MUTATIONS = (
         "            problems: list[str] = []\n        except",
         ("a_run_leaves_nothing_wherever_it_is_cut",),
     ),
+    Mutation(
+        "take an import back without the snapshot that it came with",
+        "daemon/primitives/volume_import.py",
+        '    await take_back(f"{plan.dataset}@{plan.operation}", plan.operation, node)\n',
+        "",
+        ("cut:import",),
+    ),
+    Mutation(
+        "destroy before the purge is committed",
+        "daemon/primitives/volume_purge.py",
+        """        commit(plan, f"commit the purge of {plan.what}", node),
+        *inherited,
+        Step(f"destroy {plan.what}", partial(_destroy, plan, node)),
+""",
+        """        *inherited,
+        Step(f"destroy {plan.what}", partial(_destroy, plan, node)),
+        commit(plan, f"commit the purge of {plan.what}", node),
+""",
+        ("cut:purge a named snapshot",),
+    ),
+    Mutation(
+        "leave the snapshot of an export",
+        "daemon/primitives/volume_export.py",
+        "    return [taking_back(name, plan, node) for name in made]",
+        "    return []",
+        ("cut:export",),
+    ),
 )
 
 

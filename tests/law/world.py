@@ -18,12 +18,12 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from daemon.__main__ import PRIMITIVES
 from daemon.booting import UNSEEN, Boot, Note
 from daemon.engine import Engine
 from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
+from daemon.primitives import PRIMITIVES
 from daemon.primitives.run import OneShot
 from daemon.records import Cluster, Machine, Namespace, Past, Reservation
 from daemon.serving import ServingPlane
@@ -40,6 +40,7 @@ from runtime.instance import EngineProblem
 from tests.fakes.engine import FakeEngine, Program
 from tests.fakes.kv import FakeKv
 from tests.fakes.serving import FakeFirewall, FakeGateway, FakeNames
+from tests.fakes.streams import FakeStreams
 from tests.fakes.zfs import FakeZfs
 
 T = TypeVar("T")
@@ -110,6 +111,7 @@ class World:
         self.wrongs: list[str] = []
         self.operations: Operations | None = None
         self.zfs = FakeZfs(ROOT, several=openzfs, touch=self.touch)
+        self.streams = FakeStreams(self.zfs, self.touch)
         self.instances = FakeEngine(touch=self.touch, exists=self.is_mounted)
         self.kv = FakeKv(touch=self.touch)
         self.firewall = FakeFirewall(self.touch)
@@ -255,7 +257,7 @@ def boot(world: World) -> Operations:
     store = Store(world.kv)
     world.plane = plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
-    node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane)
+    node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane, world.streams)
     world.boot = Boot(node, world.disk / "memory")
     engine = Engine(node, patience=(), decided=world.boot.start)
     means = Means(world.disk / "operations", engine, store, PRIMITIVES, now=lambda: "2026-01-01T00:00:00.000Z")

@@ -33,6 +33,8 @@ def test_these_are_all_commands() -> None:
         *("deploy", "rollback", "status", "ps", "logs", "exec", "history show", "export", "version", "help"),
         *("restart", "stop", "start", "scale", "run"),
         *("namespace ls", "namespace inspect", "namespace rm"),
+        *("volume ls", "volume snapshots", "volume snapshot", "volume resize", "volume purge"),
+        *("volume export", "volume import"),
         *("op ls", "op show", "op resume", "op abort"),
         *("context ls", "context add", "context use", "context rm"),
         *("dev up", "dev down", "dev ls", "dev env"),

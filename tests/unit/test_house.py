@@ -27,13 +27,15 @@ MAY_IMPORT = {
             "daemon.planning",
             "daemon.seeing",
             "runtime.instance",
+            "daemon.volumes",
+            "daemon.primitives",
         },
         "a primitive is prose about a node; it must not see how a node does things",
     ),
     "dataplane": ({"dataplane", "runtime.command"}, "the data plane is useful, and testable, without a daemon"),
     "runtime": ({"runtime"}, "the runtime is the bottom of the house"),
 }
-MAY_START_PROCESSES = {"runtime/command.py", "ctl/local.py"}
+MAY_START_PROCESSES = {"runtime/command.py", "ctl/local.py", "ctl/packing.py"}
 MAY_IMPORT_NATS = {"dataplane/bus.py"}
 MAY_CATCH_EVERYTHING = {"daemon/engine.py", "daemon/server.py"}
 MAY_PRINT = {"ctl/show.py"}
