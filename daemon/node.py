@@ -172,6 +172,9 @@ class Records(Protocol):
     async def points(self, namespace: str) -> list[DeployPoint]:
         """All of them that are kept, oldest first."""
 
+    async def has_point(self, namespace: str, number: int) -> bool:
+        """Whether a deploy point was written into the history, be it forgotten since."""
+
     async def keep_point(self, point: DeployPoint) -> None:
         """Write a replaced deploy point into the history, unless it is forgotten already."""
 

@@ -166,6 +166,11 @@ class Store:
         points = [past.point for past in found.values() if past.point]
         return sorted(points, key=lambda point: point.head.deploy)
 
+    async def has_point(self, namespace: str, number: int) -> bool:
+        """Whether it was written into the history, be it forgotten since."""
+        found, _ = await _answered(read(self._kv, key("deploys", namespace, str(number)), Past))
+        return found is not None
+
     async def keep_point(self, point: DeployPoint) -> None:
         where = key("deploys", point.head.namespace, str(point.head.deploy))
         await _answered(change(self._kv, where, Past, lambda now: now if now and not now.point else Past(point)))

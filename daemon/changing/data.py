@@ -72,6 +72,8 @@ def keep_point(change: Change, node: Node) -> Step:
 
     async def do() -> None:
         assert replaced
+        if await node.records.has_point(replaced.namespace, replaced.deploy):
+            return  # done before; a later step may have destroyed its snapshots since
         held = await _held(change, node)
         await node.records.keep_point(DeployPoint(replaced, held, change.operation, change.at))
 
