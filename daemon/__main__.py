@@ -10,20 +10,30 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from daemon import problems
 from daemon.answering import Answering
+from daemon.confidential import written
 from daemon.dev import main as dev
 from daemon.engine import Engine
 from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
-from daemon.primitives import deploy, rollback
+from daemon.primitive import Primitive
+from daemon.primitives import deploy, rollback, secret_rm, secret_set
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
 from dataplane.pool import SIZE, PoolWish
+
+PRIMITIVES: dict[str, Primitive] = {
+    "deploy": deploy,
+    "rollback": rollback,
+    "secret.set": secret_set,
+    "secret.rm": secret_rm,
+}
 
 log = logging.getLogger("ployzd")
 
@@ -32,7 +42,8 @@ async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> No
     """Bring the machine up and answer until a signal comes."""
     up = await bring_up(settings)
     engine = Engine(up.node)
-    means = Means(settings.folder / "operations", engine, up.store, {"deploy": deploy, "rollback": rollback})
+    told = partial(written, fingerprint=up.vault.fingerprint)
+    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES, written=told)
     operations = Operations(means)
     await operations.bring_to_an_end()
     server = Server(Answering(operations, _looking(settings, up, operations)), viewers)

@@ -12,6 +12,9 @@ from daemon.wire import Action
 from dataplane.dataset import Layout
 from runtime.instance import Check, Specification
 
+SECRETS = "/run/secrets"
+"""Where instances find theirs, a file each."""
+
 
 class Name(Struct, frozen=True):
     """A name that is unique in the cluster, as it is reserved."""
@@ -31,12 +34,14 @@ class Generation(Struct, frozen=True):
 
 
 class Candidate(Struct, frozen=True):
-    """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts."""
+    """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts; `secrets` are those
+    that it sees, in which versions."""
 
     service: str
     specification: Specification
     data: dict[str, str]
     check: Check
+    secrets: dict[str, int] = {}
 
 
 class Hook(Struct, frozen=True):
@@ -47,6 +52,7 @@ class Hook(Struct, frozen=True):
     within: float
     one_shot: Specification | None = None
     inside: str | None = None
+    secrets: dict[str, int] = {}
 
 
 class Level(Struct, frozen=True):

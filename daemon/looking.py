@@ -12,7 +12,7 @@ import msgspec
 from daemon import logs, rows, wire
 from daemon.executing import Executes, execute
 from daemon.finding import Mirror, heads, namespace, service
-from daemon.records import Head, Machine
+from daemon.records import Head, Machine, Namespace
 from daemon.server import Emit
 from daemon.wire import (
     ClusterStatus,
@@ -27,6 +27,7 @@ from daemon.wire import (
     PoolStatus,
     Ps,
     Refused,
+    SecretLs,
     Status,
     Success,
     Version,
@@ -34,7 +35,7 @@ from daemon.wire import (
 from dataplane.dataset import Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, EngineUnavailable
 
-Looked = Status | Ps | Logs | History | HistoryShow | Export | Version
+Looked = Status | Ps | Logs | History | HistoryShow | Export | SecretLs | Version
 
 
 class Engine(logs.Logged, Executes, Protocol):
@@ -78,6 +79,8 @@ class Looking:
                 return self._history_show(name, number)
             case Export(namespace=name):
                 return self._told("manifest", {"manifest": self._head(name, f"export {name}").manifest})
+            case SecretLs(namespace=name):
+                return self._secrets(name)
             case Version():
                 return self._told("version", {**self.about, "machine": self.machine, "protocol": wire.VERSION})
 
@@ -150,6 +153,13 @@ class Looking:
         kept = [self._head(name, cannot), *(point.head for point in self.mirror.points(name))]
         manifest = next(head.manifest for head in kept if head.deploy == number)
         return self._told("deploy", {"deploy": found[number], "manifest": manifest})
+
+    def _secrets(self, name: str) -> Success:
+        """A namespace may have secrets before it has ever been deployed."""
+        record = self.mirror.namespaces().get(name)
+        if record is None or not record.secrets:
+            record = Namespace(self._head(name, f"list the secrets of {name}"))
+        return self._told("secrets", {"secrets": rows.secrets(record, self.mirror.secrets(name))})
 
     def _deploys(self, name: str, cannot: str) -> list[wire.DeployRow]:
         return rows.deploys(self._head(name, cannot), self.mirror.points(name))

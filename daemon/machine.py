@@ -20,6 +20,7 @@ from dataplane.names import Names
 from dataplane.nats_server import NatsServer
 from dataplane.pool import PoolWish, open_pool
 from dataplane.process import Process
+from dataplane.vault import Vault
 from dataplane.zfs import Zfs
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
@@ -53,6 +54,7 @@ class Up:
     node: Node
     docker: Docker
     datasets: Zfs
+    vault: Vault
     store: Store
     mirror: Mirror
     following: asyncio.Task[None]
@@ -63,13 +65,14 @@ async def bring_up(settings: Settings) -> Up:
     settings.folder.mkdir(parents=True, exist_ok=True)
     for part in ("operations", "serving"):
         (settings.folder / part).mkdir(exist_ok=True)
+    vault = await Vault.open(settings.folder / "vault")
     datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _engine(settings), _records(settings))
     store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
     await _found(store, settings)
     mirror.load()
     serving = await _serving(settings, store)
-    node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving)
-    return Up(node, docker, datasets, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"))
+    node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving, vault)
+    return Up(node, docker, datasets, vault, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"))
 
 
 async def _engine(settings: Settings) -> Docker:

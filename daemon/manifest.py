@@ -18,6 +18,7 @@ from daemon.manifest_fields import (
     Owner,
     Port,
     Replicas,
+    SecretName,
     Size,
     User,
     Variable,
@@ -56,6 +57,7 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     env: dict[Variable, str] = {}
+    secrets: tuple[SecretName, ...] = ()
     user: User | None = None
     workdir: str | None = None
     volumes: dict[VolumeName, str] = {}
@@ -101,7 +103,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 # fmt: off
 _NOT_YET = (
-    "runtime", "secrets", "branch_secrets", "files", "place", "ulimits", "devices", "cap_add", "read_only", "log",
+    "runtime", "branch_secrets", "files", "place", "ulimits", "devices", "cap_add", "read_only", "log",
     "publish", "resources",
 )
 # fmt: on

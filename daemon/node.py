@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from daemon.records import DeployPoint, Head, Namespace, Reservation, Service, Token
+from daemon.records import DeployPoint, Head, Namespace, Newest, Reservation, Sealed, Service, Token
 from dataplane.dataset import Dataset, Layout, Space
 from runtime.instance import Check, Condition, Ended, Specification
 
@@ -130,6 +130,9 @@ class Records(Protocol):
         The claims stay. Raises CommitLost if the record moved on.
         """
 
+    async def commit_secret(self, namespace: str, name: str, newest: Newest, by: str, token: Token) -> None:
+        """Make this the newest version of a secret, as `commit` does a head."""
+
     async def settle(self, namespace: str, by: str) -> bool:
         """Decide for good whether `by` committed. If not, win the record, so that it never can."""
 
@@ -150,6 +153,38 @@ class Records(Protocol):
 
     async def keep_point(self, point: DeployPoint) -> None:
         """Write a replaced deploy point into the history."""
+
+    async def versions(self, namespace: str, secret: str) -> dict[int, Sealed]:
+        """The versions of a secret that are not forgotten, oldest first."""
+
+    async def keep_version(self, namespace: str, secret: str, version: int, sealed: Sealed) -> None:
+        """Write a version of a secret down. It is nobody's newest before it is committed."""
+
+    async def forget_version(self, namespace: str, secret: str, version: int, by: str | None = None) -> None:
+        """Forget what is in a version of a secret; with `by`, only if that operation wrote it."""
+
+
+class Vault(Protocol):
+    """What is secret, as this machine has it: it can seal for itself, open what it sealed, and show it to instances.
+
+    Each verb raises vault.VaultProblem.
+    """
+
+    def seal(self, value: bytes) -> bytes:
+        """The ciphertext of a value, for this machine; each time another one."""
+
+    async def place(self, instance: str, sealed: Mapping[str, bytes], user: str | None) -> str:
+        """Have the secrets as files, opened, in a directory of the instance's own, and return its path.
+
+        They are in memory, never on a disk. A numeric `user` (uid or uid:gid) owns them, and nobody else may read
+        them; else everybody in the instance may, and nobody else gets at the directory. What is not named goes.
+        """
+
+    async def remove(self, instance: str) -> None:
+        """Remove an instance's directory; absent is fine."""
+
+    async def take_back(self, instance: str, by: str) -> None:
+        """Remove it if `by` made it: an instance has the operation that made it in its name."""
 
 
 class CommitLost(Exception):
@@ -206,3 +241,4 @@ class Node:
     instances: Instances
     records: Records
     serving: Serving
+    vault: Vault

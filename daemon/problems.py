@@ -10,6 +10,7 @@ from dataplane.entry import Moved, StoreDown
 from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
 from dataplane.names import NamesProblem
+from dataplane.vault import VaultProblem
 from runtime.command import CommandError
 from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady
 
@@ -26,6 +27,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (NotOurs, "volume.foreign"),
     (PoolUnavailable, "pool.down"),
     (ZfsProblem, "zfs.failed"),
+    (VaultProblem, "secret.failed"),
     (EngineUnavailable, "engine.down"),
     (ImageMissing, "image.missing"),
     (NameTaken, "instance.foreign"),

@@ -42,7 +42,8 @@ class Running(Struct, frozen=True):
 class Service(Struct, frozen=True):
     """A service as committed. `specification` is the manifest's; `identity` a hash of it with the digest.
 
-    `address` is its stable virtual address, present if it has ports. A stopped service has no instances up.
+    `address` is its stable virtual address, present if it has ports. A stopped service has no instances up. `secrets`
+    are those that it sees, in which versions.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Service(Struct, frozen=True):
     ports: tuple[Port, ...]
     routes: tuple[str, ...]
     instances: tuple[Running, ...]
+    secrets: dict[str, int] = {}
 
 
 class Volume(Struct, frozen=True):
@@ -82,8 +84,16 @@ class Head(Struct, frozen=True):
     restored: int | None = None
 
 
+class Newest(Struct, frozen=True):
+    """The newest version of a secret. One that is removed keeps the number, so that none is given twice."""
+
+    version: int
+    removed: bool = False
+
+
 class Namespace(Struct, frozen=True):
-    """The value of `namespaces.<ns>`. Without a head it is a tombstone: there is no such namespace now.
+    """The value of `namespaces.<ns>`. Without a head there is no such namespace now: it was removed, or it has only
+    claims, or secrets that wait for its first deploy.
 
     `by` is the operation that committed last, whether or not it made a deploy point; `last_deploy` the number of the
     last point ever made, so that no number is given twice.
@@ -94,6 +104,7 @@ class Namespace(Struct, frozen=True):
     settled: str | None = None
     by: str = ""
     last_deploy: int = 0
+    secrets: dict[str, Newest] = {}
 
 
 class Held(Struct, frozen=True):
@@ -111,6 +122,15 @@ class DeployPoint(Struct, frozen=True):
     data: tuple[Held, ...]
     replaced_by: str
     replaced_at: str
+
+
+class Sealed(Struct, frozen=True):
+    """The value of `secrets.<ns>.<name>.<version>`: what age made of a secret. Without that it is a tombstone."""
+
+    ciphertext: bytes = b""
+    operation: str = ""
+    at: str = ""
+    who: str = ""
 
 
 class Reservation(Struct, frozen=True):

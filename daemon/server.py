@@ -29,6 +29,8 @@ from daemon.wire import (
     Output,
     Problem,
     Rollback,
+    SecretRm,
+    SecretSet,
     Success,
     encode,
 )
@@ -120,7 +122,7 @@ class Server:
                 return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
             case OpResume() | OpAbort() as request:
                 return await self._changed(partial(self._answers.operate, request), call, reply)
-            case Deploy() | Rollback() as request:
+            case Deploy() | Rollback() | SecretSet() | SecretRm() as request:
                 return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
             case request:
                 return await _ending(self._answers.look(request, reply.emit), call)

@@ -1,6 +1,6 @@
 """The records of the cluster, each written by compare-and-set: what decides is the write, never a read."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from msgspec import structs
@@ -8,7 +8,19 @@ from msgspec import structs
 from daemon.bucket import Kv, below, change, read, write
 from daemon.claims import conflicting, with_claim, without
 from daemon.node import CommitLost
-from daemon.records import Claim, Cluster, DeployPoint, Head, Machine, Namespace, Operation, Reservation, Token
+from daemon.records import (
+    Claim,
+    Cluster,
+    DeployPoint,
+    Head,
+    Machine,
+    Namespace,
+    Newest,
+    Operation,
+    Reservation,
+    Sealed,
+    Token,
+)
 from daemon.wire import Refused
 from dataplane.entry import Moved, StoreDown, key
 
@@ -88,6 +100,17 @@ class Store:
 
         Raises CommitLost if the record moved on, and StoreDown if nobody knows: it must be settled then.
         """
+        await self._commit(namespace, lambda now: _committed(now, head, by), by, token)
+
+    async def commit_secret(self, namespace: str, name: str, newest: Newest, by: str, token: Token) -> None:
+        """Make this the newest version of a secret, as `commit` does a head."""
+
+        def committed(now: Namespace) -> Namespace:
+            return structs.replace(now, secrets={**now.secrets, name: newest}, by=by, settled=None)
+
+        await self._commit(namespace, committed, by, token)
+
+    async def _commit(self, namespace: str, to: Callable[[Namespace], Namespace], by: str, token: Token) -> None:
         where = key("namespaces", namespace)
         now, revision = await read(self._kv, where, Namespace)
         if _is_by(now, by):
@@ -97,7 +120,7 @@ class Store:
         if revision < token.revision:
             raise StoreDown("the store answered with what the record was before the claim")
         try:
-            await write(self._kv, where, _committed(now or Namespace(), head, by), token.revision)
+            await write(self._kv, where, to(now or Namespace()), token.revision)
         except Moved:
             now, _ = await read(self._kv, where, Namespace)
             if not _is_by(now, by):
@@ -156,6 +179,33 @@ class Store:
     async def keep_point(self, point: DeployPoint) -> None:
         where = key("deploys", point.head.namespace, str(point.head.deploy))
         await _answered(change(self._kv, where, DeployPoint, lambda _: point))
+
+    # ---------------------------------------------------------------------------------------------- secrets
+
+    async def versions(self, namespace: str, secret: str) -> dict[int, Sealed]:
+        """The versions of a secret that are not forgotten."""
+        found = await _answered(below(self._kv, Sealed, "secrets", namespace, secret))
+        return {int(version): sealed for version, sealed in sorted(found.items()) if sealed.ciphertext}
+
+    async def keep_version(self, namespace: str, secret: str, version: int, sealed: Sealed) -> None:
+        """Write a version down; written already is fine. Nobody but the holder of the namespace's claim does."""
+        where = key("secrets", namespace, secret, str(version))
+        await _answered(change(self._kv, where, Sealed, lambda _: sealed))
+
+    async def forget_version(self, namespace: str, secret: str, version: int, by: str | None = None) -> None:
+        """Leave a tombstone instead of a version; with `by`, only if that operation wrote it, or nobody did yet.
+
+        With `by`, one that is there already is written once more, so that what `by` wrote and is still on its way
+        finds the record moved and never arrives.
+        """
+
+        def forgotten(now: Sealed | None) -> Sealed | None:
+            if by is None:
+                return Sealed() if now else None
+            return Sealed() if now is None or now.operation in (by, "") else None
+
+        where = key("secrets", namespace, secret, str(version))
+        await _answered(change(self._kv, where, Sealed, forgotten, always=by is not None))
 
     # ------------------------------------------------------------------------------------------- operations
 

@@ -29,7 +29,7 @@ log = logging.getLogger("ployzd")
 class Means:
     """What every operation of this machine needs. `folder` holds the journals; `primitives` are by request type.
 
-    `now` tells the time, RFC 3339 UTC.
+    `now` tells the time, RFC 3339 UTC; `written` what is written down of a request.
     """
 
     folder: Path
@@ -37,6 +37,7 @@ class Means:
     store: Store
     primitives: dict[str, Primitive]
     now: Callable[[], str] = rfc3339
+    written: Callable[[Mutation], dict[str, Any]] = msgspec.to_builtins
 
     @property
     def machine(self) -> str:
@@ -45,7 +46,7 @@ class Means:
 
 @dataclass
 class Undertaking:
-    """It has no story until it has its claims and its plan. `request` is the request as JSON has it.
+    """It has no story until it has its claims and its plan. `request` is what is written down of it.
 
     `decided` says that an abort would come too late: it was aborted already, or it is being resumed.
     """

@@ -131,7 +131,9 @@ def _host(specification: Specification, network: str, dns: str | None) -> HostCo
         dns_opt=["ndots:2"] if specification.search else None,
         shm_size=specification.shm,
         # As a mount, not as a bind: a bind makes an empty directory of a source that is missing.
-        mounts=[Mount(mount.target, mount.source, type="bind") for mount in specification.mounts],
+        mounts=[
+            Mount(mount.target, mount.source, type="bind", read_only=mount.read_only) for mount in specification.mounts
+        ],
         # `on-failure` restarts after a crash only; the others also at boot, before anybody compared an epoch.
         restart_policy={"Name": "on-failure" if specification.survives else "no"},
         log_config=LogConfig(type="json-file", config={"max-size": "50m", "max-file": "2"}),

@@ -11,6 +11,7 @@ class Mount:
 
     source: str
     target: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True)

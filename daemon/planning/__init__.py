@@ -1,17 +1,19 @@
 """Decide the next head of a namespace from what is wanted and what was seen: no touch of the world."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from daemon import records
 from daemon.change import Change, Generation, Image, Old
 from daemon.manifest import Manifest, parse
+from daemon.manifest import Service as ServiceManifest
 from daemon.manifest import Volume as VolumeManifest
 from daemon.planning import identity
 from daemon.planning.instances import Next, levels
 from daemon.planning.names import free, released, require_own_hostnames, reserved
+from daemon.planning.secrets import versions
 from daemon.primitive import By
 from daemon.records import Head, Namespace, Running, Token, Volume
 from daemon.wire import Action
@@ -26,7 +28,8 @@ class Wanted:
     """What the namespace is to be. `digests` are those of the services' images.
 
     `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
-    to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run.
+    to the snapshots they are to begin from (a rollback); `hooks` says whether hooks run; `secrets` are the versions
+    to be seen, where they are not the newest.
     """
 
     manifest: Manifest
@@ -36,6 +39,7 @@ class Wanted:
     data: Mapping[str, str] = field(default_factory=dict)
     hooks: bool = True
     restored: int | None = None
+    secrets: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
     """The plan that makes the namespace what is wanted. Raises Refused where it can't be."""
     before = record.head
     require_own_hostnames(wanted.manifest, seen.taken["hostname"])
+    wanted = replace(wanted, secrets=versions(record, wanted.manifest, wanted.secrets))
     addresses = free(seen.subnet, seen.taken["address"], by.operation)
     nexts = _nexts(before, wanted, seen, addresses, by)
     one_shots = {each.name: next(addresses) for each in nexts if each.runs_hook and not each.specification.volumes}
@@ -90,7 +95,7 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
 def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[str], by: By) -> list[Next]:
     olds = before.services if before else {}
     marked = {
-        name: identity.of(specification, wanted.digests[name], wanted.manifest.volumes)
+        name: identity.of(specification, wanted.digests[name], wanted.manifest.volumes, _seen_by(specification, wanted))
         for name, specification in wanted.manifest.services.items()
     }
     changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}
@@ -106,8 +111,15 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
             for number in range(len(kept), specification.replicas)
         )
         old, hook = olds.get(name), name in hooked
-        nexts.append(Next(name, specification, wanted.digests[name], marked[name], old, kept, fresh, hook))
+        secrets = _seen_by(specification, wanted)
+        nexts.append(Next(name, specification, wanted.digests[name], marked[name], old, kept, fresh, hook, secrets))
     return nexts
+
+
+def _seen_by(specification: ServiceManifest, wanted: Wanted) -> dict[str, int]:
+    """The secrets that a service sees, in which versions."""
+    found = wanted.secrets or {}
+    return {name: found[name] for name in sorted(specification.secrets)}
 
 
 def _hooked(changed: set[str], wanted: Wanted) -> set[str]:
@@ -167,6 +179,7 @@ def _service(each: Next, virtual: Iterator[str]) -> records.Service:
         ports=tuple(records.Port(name, number) for name, number in sorted(each.specification.ports.items())),
         routes=each.specification.routes,
         instances=each.kept + each.fresh,
+        secrets=each.secrets,
     )
 
 

@@ -12,12 +12,14 @@ ROUTING = frozenset({"after", "routes", "replicas", "hooks", "update", "ready", 
 """Settings that no instance feels: changing them replaces none."""
 
 
-def of(specification: Service, digest: str, volumes: Mapping[str, Volume]) -> str:
-    """A hash of all that an instance feels: its image's digest, its settings, its volumes' layouts.
+def of(specification: Service, digest: str, volumes: Mapping[str, Volume], secrets: Mapping[str, int]) -> str:
+    """A hash of all that an instance feels: its image's digest, its settings, its volumes' layouts, the versions of
+    its secrets.
 
     The digest, not the image's name: a tag that moved is a change.
     """
     settings = {key: value for key, value in msgspec.to_builtins(specification).items() if key not in ROUTING}
+    settings["secrets"] = secrets
     layouts = {name: volumes[name] for name in specification.volumes if name in volumes}
     whole = msgspec.json.encode([digest, settings, layouts], order="deterministic")
     return hashlib.sha256(whole).hexdigest()[:16]

@@ -6,7 +6,7 @@ from daemon import changing
 from daemon.change import Change
 from daemon.manifest import Manifest, Volume, parse
 from daemon.node import Node
-from daemon.planning import Wanted, plan_change
+from daemon.planning import Wanted, plan_change, secrets
 from daemon.primitive import By, Part, Told, require
 from daemon.records import DeployPoint, Head
 from daemon.seeing import require_room, see
@@ -34,6 +34,7 @@ async def plan(ask: Rollback, node: Node, by: By) -> Change:
         data={} if ask.code_only else await _snapshots(ask, point, node),
         hooks=False,
         restored=point.head.deploy,
+        secrets=None if ask.code_only else secrets.of(point.head),
     )
     return plan_change(record, wanted, await see(node), by)
 

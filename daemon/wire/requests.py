@@ -10,6 +10,12 @@ VERSION = 1
 NAME = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 """Namespaces, services, volumes and machines are named so."""
 
+SECRET = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+"""Secrets are named so: a file, and with `_FILE` behind it a variable."""
+
+LARGEST_SECRET = 64 * 1024
+"""Bytes of a secret."""
+
 
 class Deploy(Struct, frozen=True, forbid_unknown_fields=True, tag="deploy"):
     """Make a namespace what a manifest says. `manifest` is its text, TOML or JSON."""
@@ -23,6 +29,30 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True, tag="rollback"):
     namespace: str
     to: int | None = None
     code_only: bool = False
+
+
+class SecretSet(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.set"):
+    """Give a secret of a namespace a new version. Only the daemon's memory ever has `value`; it never prints itself."""
+
+    namespace: str
+    name: str
+    value: bytes
+
+    def __repr__(self) -> str:
+        return f"SecretSet(namespace={self.namespace!r}, name={self.name!r})"
+
+
+class SecretRm(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.rm"):
+    """Remove a secret of a namespace. What deploy points name is kept for them."""
+
+    namespace: str
+    name: str
+
+
+class SecretLs(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.ls"):
+    """The secrets of a namespace, without their values."""
+
+    namespace: str
 
 
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
@@ -105,8 +135,8 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback
-Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
+Mutation = Deploy | Rollback | SecretSet | SecretRm
+Look = Status | Ps | Logs | History | HistoryShow | Export | SecretLs | OpLs | OpShow | Version
 Request = Mutation | Look | Exec | OpResume | OpAbort
 
 

@@ -39,6 +39,26 @@ class Deployed(Struct, frozen=True):
     downtime_s: dict[str, float]
 
 
+class Secret(Struct, frozen=True):
+    """kind `secret`: a secret after a change. `version` is the newest, None once it is removed; `kept` are the other
+    versions that deploy points, or what runs, still name."""
+
+    namespace: str
+    name: str
+    version: int | None
+    kept: list[int]
+
+
+class SecretRow(Struct, frozen=True):
+    """`set_at` and `by` (who set it) are of the newest version; `used_by` names the services that name it."""
+
+    name: str
+    version: int
+    set_at: str
+    by: str
+    used_by: list[str]
+
+
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
     """`down` names the services that nobody reaches from this step until the flip; `bytes` have to be moved."""
 

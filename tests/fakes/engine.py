@@ -222,10 +222,10 @@ class FakeEngine:
         return sorted(told)
 
     def writers(self) -> dict[str, list[str]]:
-        """Which running instances have which directory of the host."""
+        """Which running instances may write into which directory of the host."""
         found: dict[str, list[str]] = {}
         for id, instance in sorted(self.instances.items()):
-            for mount in instance.specification.mounts if instance.up else ():
+            for mount in (m for m in instance.specification.mounts if instance.up and not m.read_only):
                 found.setdefault(mount.source, []).append(id)
         return found
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daemon.wire import Deploy, Mutation, Rollback
+from daemon.wire import Deploy, Mutation, Rollback, SecretRm, SecretSet
 
 SHOP = """
 namespace = "shop"
@@ -25,6 +25,14 @@ replicas = {replicas}
 def shop(*, db: int = 1, web: str = "1", replicas: int = 1, more: str = "") -> Deploy:
     return Deploy(SHOP.format(db=db, web=web, replicas=replicas, more=more))
 
+
+def secret(value: bytes) -> SecretSet:
+    return SecretSet("shop", "PASSWORD", value)
+
+
+SEES = 'secrets = ["PASSWORD"]'
+SEEN = (secret(b"one"), shop(more=SEES), secret(b"two"), shop(more=SEES))
+"""Two deploy points whose web sees the first, and the second version of a secret."""
 
 HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
 BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
@@ -59,5 +67,16 @@ CASES = (
     Case("roll back code and schema", (shop(), shop(db=2, web="2", more=HOOK)), Rollback("shop")),
     Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),
     Case("roll far back", (shop(), shop(db=2), shop(db=3)), Rollback("shop", to=1)),
+    Case("set a secret", (), secret(b"one")),
+    Case("set a secret again, which is seen", SEEN[:2], secret(b"two")),
+    Case("set a secret again, which nobody sees", (secret(b"one"), shop()), secret(b"two")),
+    Case("remove a secret that nobody ever saw", (secret(b"one"), shop()), SecretRm("shop", "PASSWORD")),
+    Case("remove a secret that was seen", (*SEEN, shop()), SecretRm("shop", "PASSWORD")),
+    Case("see a secret", (shop(), secret(b"one")), shop(more=SEES)),
+    Case("see a newer version", SEEN[:3], SEEN[3]),
+    Case("a hook that fails after seeing a secret", (secret(b"one"), shop()), shop(more=f"{SEES}\n{BAD_HOOK}")),
+    Case("roll back to an older version", SEEN, Rollback("shop")),
+    Case("roll back to one that was removed", (*SEEN[:2], shop(), SecretRm("shop", "PASSWORD")), Rollback("shop")),
+    Case("roll back the code only, with a newer version", (*SEEN, shop()), Rollback("shop", to=1, code_only=True)),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
 )

@@ -108,8 +108,8 @@ MUTATIONS = (
     Mutation(
         "commit over whatever revision there is, not the token's",
         "daemon/store.py",
-        "_committed(now or Namespace(), head, by), token.revision)",
-        "_committed(now or Namespace(), head, by), revision)",
+        "to(now or Namespace()), token.revision)",
+        "to(now or Namespace()), revision)",
         ("one_that_was_fenced_never_commits",),
     ),
     Mutation(

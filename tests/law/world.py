@@ -13,18 +13,20 @@ import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from daemon.confidential import written
 from daemon.engine import Engine
 from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.primitive import Primitive
-from daemon.primitives import deploy, rollback
-from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation
+from daemon.primitives import deploy, rollback, secret_rm, secret_set
+from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation, Sealed
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import Means
@@ -34,15 +36,18 @@ from dataplane.entry import StoreDown
 from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
 from dataplane.names import NamesProblem
+from dataplane.vault import VaultProblem
 from runtime.instance import EngineProblem
 from tests.fakes.engine import FakeEngine, Program
 from tests.fakes.kv import FakeKv
 from tests.fakes.serving import FakeFirewall, FakeGateway, FakeNames
+from tests.fakes.vault import FakeVault
 from tests.fakes.zfs import FakeZfs
 
 T = TypeVar("T")
 When = Literal["before", "after", "late"]
 ROOT = "tank/ployz"
+NOW = "2026-01-01T00:00:00.000Z"
 
 
 class Crash(BaseException):
@@ -61,6 +66,7 @@ SAID_NO: dict[str, type[Exception]] = {
     "nft": FirewallProblem,
     "names": NamesProblem,
     "gateway": GatewayProblem,
+    "vault": VaultProblem,
 }
 
 
@@ -102,7 +108,8 @@ class World:
         self.wrongs: list[str] = []
         self.operations: Operations | None = None
         self.zfs = FakeZfs(ROOT, several=openzfs, touch=self.touch)
-        self.instances = FakeEngine(touch=self.touch, exists=self.is_mounted)
+        self.vault = FakeVault(self.touch)
+        self.instances = FakeEngine(touch=self.touch, exists=self.is_there)
         self.kv = FakeKv(touch=self.touch)
         self.firewall = FakeFirewall(self.touch)
         self.names = FakeNames(self.touch)
@@ -119,6 +126,7 @@ class World:
         shutil.copytree(self.disk, other.disk, dirs_exist_ok=True)
         other.zfs.kept = copy.deepcopy(self.zfs.kept)
         other.zfs._made = self.zfs._made
+        other.vault.shown = copy.deepcopy(self.vault.shown)
         other.instances.instances = copy.deepcopy(self.instances.instances)
         other.kv.entries, other.kv.revision = dict(self.kv.entries), self.kv.revision
         other.firewall.maps, other.names.hosts, other.gateway.loaded = (
@@ -201,7 +209,10 @@ class World:
 
     # ---------------------------------------------------------------------------------- what the programs do
 
-    def is_mounted(self, path: str) -> bool:
+    def is_there(self, path: str) -> bool:
+        """A mounted generation, or an instance's secrets."""
+        if path.startswith("/vault/"):
+            return path.removeprefix("/vault/") in self.vault.shown
         name = path.removeprefix("/fake/")
         return name in self.zfs.kept and self.zfs.kept[name].mounted
 
@@ -231,10 +242,22 @@ def boot(world: World) -> Operations:
     store = Store(world.kv)
     plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
-    node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane)
-    primitives: dict[str, Primitive] = {"deploy": deploy, "rollback": rollback}
+    node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane, world.vault)
+    primitives: dict[str, Primitive] = {
+        "deploy": deploy,
+        "rollback": rollback,
+        "secret.set": secret_set,
+        "secret.rm": secret_rm,
+    }
     engine = Engine(node, patience=())
-    means = Means(world.disk / "operations", engine, store, primitives, now=lambda: "2026-01-01T00:00:00.000Z")
+    means = Means(
+        world.disk / "operations",
+        engine,
+        store,
+        primitives,
+        lambda: NOW,
+        partial(written, fingerprint=world.vault.fingerprint),
+    )
     world.operations = Operations(means)
     return world.operations
 
@@ -292,6 +315,7 @@ def seen(world: World) -> dict[str, Any]:
         "addresses": world.firewall.maps,
         "names": world.names.hosts,
         "routes": world.gateway.loaded,
+        "shown": copy.deepcopy(world.vault.shown),
         "views": sorted(file.name for file in world.disk.glob("serving/*.view")),
     }
 
@@ -308,11 +332,14 @@ def _records(world: World) -> dict[str, Any]:
     for key, entry in world.kv.entries.items():
         if key.startswith("namespaces."):
             record = msgspec.json.decode(entry.value, type=Namespace)
-            if record.head or record.claims:
-                found[key] = (record.head, record.claims)
+            if record.head or record.claims or record.secrets:
+                found[key] = (record.head, record.claims, record.secrets)
         elif key.startswith("reserved."):
             if (held := msgspec.json.decode(entry.value, type=Reservation)).operation:
                 found[key] = held.namespace
+        elif key.startswith("secrets."):
+            if (sealed := msgspec.json.decode(entry.value, type=Sealed)).ciphertext:
+                found[key] = sealed
         elif key.startswith("deploys."):
             point = msgspec.json.decode(entry.value, type=DeployPoint)
             found[key] = (point.head, [(held.volume, guids[held.guid]) for held in point.data])
