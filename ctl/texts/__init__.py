@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ctl.style import Style
-from ctl.texts import changes, history, instances, local, operations, status
+from ctl.texts import changes, history, instances, local, operations, secrets, status
 
 Result = dict[str, Any]
 
@@ -38,6 +38,8 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "operation": operations.operation,
     "operations": operations.operations,
     "preview": changes.preview,
+    "secret": secrets.secret,
+    "secrets": secrets.secrets,
     "status": status.status,
     "version": local.version,
 }
