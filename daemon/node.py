@@ -173,8 +173,8 @@ class Vault(Protocol):
     def seal(self, value: bytes) -> bytes:
         """The ciphertext of a value, for this machine; each time another one."""
 
-    async def place(self, instance: str, sealed: Mapping[str, bytes], user: str | None) -> str:
-        """Have the secrets as files, opened, in a directory of the instance's own, and return its path.
+    async def place(self, instance: str, by: str, sealed: Mapping[str, bytes], user: str | None) -> str:
+        """Have the secrets as files, opened, in a directory of the instance that `by` made, and return its path.
 
         They are in memory, never on a disk. A numeric `user` (uid or uid:gid) owns them, and nobody else may read
         them; else everybody in the instance may, and nobody else gets at the directory. What is not named goes.
@@ -184,7 +184,7 @@ class Vault(Protocol):
         """Remove an instance's directory; absent is fine."""
 
     async def take_back(self, instance: str, by: str) -> None:
-        """Remove it if `by` made it: an instance has the operation that made it in its name."""
+        """Remove it if `by` made the instance."""
 
 
 class CommitLost(Exception):

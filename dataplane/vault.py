@@ -58,18 +58,18 @@ class Vault:
         """Tells two values apart, and nothing else: without this machine's key it cannot be tried out."""
         return hmac.new(self._pepper, value, hashlib.sha256).hexdigest()
 
-    async def place(self, instance: str, sealed: Mapping[str, bytes], user: str | None) -> str:
-        """Have the secrets, opened, as files in a directory of the instance's own; return its path.
+    async def place(self, instance: str, by: str, sealed: Mapping[str, bytes], user: str | None) -> str:
+        """Have the secrets, opened, as files in a directory of the instance that `by` made; return its path.
 
         A numeric `user` (uid or uid:gid) owns them, and nobody else may read them; else everybody in the instance
         may, and nobody else gets at the directory. A file is replaced at once, and what is not named goes.
         """
         opened = {name: self.unseal(value) for name, value in sealed.items()}
-        folder = self._shown / instance
+        folder = self._shown / f"{instance}@{by}"
         try:
             folder.mkdir(mode=0o755, exist_ok=True)
             for name, value in opened.items():
-                _write(self._shown / f"{instance}.new", folder / name, value, _owner(user))
+                _write(self._shown / f"new {instance}", folder / name, value, _owner(user))
             for stranger in {file.name for file in folder.iterdir()} - opened.keys():
                 (folder / stranger).unlink()
         except OSError as problem:
@@ -78,20 +78,21 @@ class Vault:
 
     async def remove(self, instance: str) -> None:
         """Remove an instance's directory; absent is fine."""
-        folder = self._shown / instance
+        for folder in self._shown.glob(f"{instance}@*"):
+            self._remove(folder)
+
+    async def take_back(self, instance: str, by: str) -> None:
+        """Remove an instance's directory if it was made for the one that `by` made."""
+        self._remove(self._shown / f"{instance}@{by}")
+
+    def _remove(self, folder: Path) -> None:
         try:
-            (self._shown / f"{instance}.new").unlink(missing_ok=True)
             for file in folder.iterdir() if folder.exists() else ():
                 file.unlink()
             if folder.exists():
                 folder.rmdir()
         except OSError as problem:
-            raise VaultProblem(f"cannot remove what was shown to {instance}: {problem.strerror}") from problem
-
-    async def take_back(self, instance: str, by: str) -> None:
-        """Remove an instance's directory if the operation `by` made the instance: its name ends with it."""
-        if instance.endswith(f"-{by}"):
-            await self.remove(instance)
+            raise VaultProblem(f"cannot remove what was shown in {folder.name}: {problem.strerror}") from problem
 
 
 def _identity(file: Path) -> Any:

@@ -30,7 +30,7 @@ def start(change: Change, candidate: Candidate, node: Node) -> Step:
 
     async def do() -> None:
         mounts = [Mount(await _own_data(change, name, node), target) for target, name in candidate.data.items()]
-        mounts += await secrets.shown(change.after.namespace, candidate.specification, candidate.secrets, node)
+        mounts += await secrets.shown(change, candidate.specification, candidate.secrets, node)
         await node.instances.create(replace(candidate.specification, mounts=tuple(mounts)), change.operation)
         await node.instances.start(id)
         await node.instances.ready(id, candidate.check)
@@ -56,7 +56,7 @@ def run_one_shot(change: Change, hook: Hook, node: Node) -> Step:
     assert settings
 
     async def do() -> None:
-        mounts = await secrets.shown(change.after.namespace, settings, hook.secrets, node)
+        mounts = await secrets.shown(change, settings, hook.secrets, node)
         await node.instances.create(replace(settings, mounts=tuple(mounts)), change.operation)
         await node.instances.start(settings.id)
         ended = await node.instances.ended(settings.id, hook.within)

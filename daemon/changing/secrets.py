@@ -3,27 +3,34 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from daemon.change import SECRETS
+from daemon.change import SECRETS, Change
 from daemon.node import Node
 from daemon.primitive import Step, confirm
+from daemon.records import Running, Service
 from runtime.instance import Mount, Specification
 
 
-async def shown(namespace: str, specification: Specification, secrets: Mapping[str, int], node: Node) -> list[Mount]:
-    """The mount with an instance's secrets; none if it sees none."""
+async def shown(change: Change, specification: Specification, secrets: Mapping[str, int], node: Node) -> list[Mount]:
+    """The mount with the secrets of an instance that a change makes; none if it sees none."""
     if not secrets:
         return []
-    path = await place(namespace, specification.id, secrets, specification.user, node)
+    sealed = await _sealed(change.after.namespace, secrets, node)
+    path = await node.vault.place(specification.id, change.operation, sealed, specification.user)
     return [Mount(path, SECRETS, read_only=True)]
 
 
-async def place(namespace: str, instance: str, secrets: Mapping[str, int], user: str | None, node: Node) -> str:
-    """Have the files that an instance sees, as when it was made: they are in memory, so after a boot they are gone."""
-    sealed = {name: await _sealed(namespace, name, version, node) for name, version in secrets.items()}
-    return await node.vault.place(instance, sealed, user)
+async def place(namespace: str, service: Service, instance: Running, node: Node) -> None:
+    """Have the files that a committed instance sees, before it starts again: after a boot they are gone."""
+    if service.secrets:
+        sealed = await _sealed(namespace, service.secrets, node)
+        await node.vault.place(instance.id, instance.operation, sealed, service.specification.user)
 
 
-async def _sealed(namespace: str, name: str, version: int, node: Node) -> bytes:
+async def _sealed(namespace: str, secrets: Mapping[str, int], node: Node) -> dict[str, bytes]:
+    return {name: await _version(namespace, name, version, node) for name, version in secrets.items()}
+
+
+async def _version(namespace: str, name: str, version: int, node: Node) -> bytes:
     versions = await node.records.versions(namespace, name)
     confirm(version in versions, f"version {version} of the secret {namespace}/{name} is not there any more")
     return versions[version].ciphertext

@@ -126,7 +126,7 @@ class World:
         shutil.copytree(self.disk, other.disk, dirs_exist_ok=True)
         other.zfs.kept = copy.deepcopy(self.zfs.kept)
         other.zfs._made = self.zfs._made
-        other.vault.shown = copy.deepcopy(self.vault.shown)
+        other.vault.shown, other.vault.by = copy.deepcopy(self.vault.shown), dict(self.vault.by)
         other.instances.instances = copy.deepcopy(self.instances.instances)
         other.kv.entries, other.kv.revision = dict(self.kv.entries), self.kv.revision
         other.firewall.maps, other.names.hosts, other.gateway.loaded = (
