@@ -7,7 +7,7 @@ from ctl.show import Answer
 
 program = group(Group, None, "Run a small fleet by primitives: each command does one thing, and says how it ended.")
 program.sections = (
-    ("Change", ("deploy", "rollback", "secret")),
+    ("Change", ("deploy", "rollback", "secret", "registry")),
     ("Look", ("status", "ps", "logs", "exec", "history", "export")),
     ("Operations", ("op",)),
     ("This machine", ("dev", "context", "version", "help")),
@@ -16,6 +16,7 @@ program.lazy = {
     "deploy": ("deploying:deploy", "Make a namespace what a manifest says."),
     "rollback": ("deploying:rollback", "Make a namespace what it was, code and data."),
     "secret": ("secrets:secret", "Set, list and remove the secrets of a namespace."),
+    "registry": ("registries:registry", "Log in to registries of images, and out."),
     "status": ("looking:status", "Show the cluster in one screen."),
     "ps": ("looking:ps", "List the instances."),
     "logs": ("logs:logs", "Show what a service wrote."),

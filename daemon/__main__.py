@@ -22,7 +22,7 @@ from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
 from daemon.primitive import Primitive
-from daemon.primitives import deploy, rollback, secret_rm, secret_set
+from daemon.primitives import deploy, registry_login, registry_logout, rollback, secret_rm, secret_set
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
@@ -31,6 +31,8 @@ from dataplane.pool import SIZE, PoolWish
 PRIMITIVES: dict[str, Primitive] = {
     "deploy": deploy,
     "rollback": rollback,
+    "registry.login": registry_login,
+    "registry.logout": registry_logout,
     "secret.set": secret_set,
     "secret.rm": secret_rm,
 }

@@ -201,7 +201,7 @@ def _group(position: int, part: Part) -> Group:
 
 
 def _cannot(story: Story) -> str:
-    return f"cannot {story.heading.primitive} {', '.join(story.heading.claims)}"
+    return f"cannot {story.heading.primitive} {', '.join(story.heading.claims)}".rstrip()
 
 
 def _first_failure(story: Story) -> str:

@@ -27,6 +27,7 @@ from daemon.wire import (
     PoolStatus,
     Ps,
     Refused,
+    RegistryLs,
     SecretLs,
     Status,
     Success,
@@ -35,7 +36,7 @@ from daemon.wire import (
 from dataplane.dataset import Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, EngineUnavailable
 
-Looked = Status | Ps | Logs | History | HistoryShow | Export | SecretLs | Version
+Looked = Status | Ps | Logs | History | HistoryShow | Export | SecretLs | RegistryLs | Version
 
 
 class Engine(logs.Logged, Executes, Protocol):
@@ -81,6 +82,8 @@ class Looking:
                 return self._told("manifest", {"manifest": self._head(name, f"export {name}").manifest})
             case SecretLs(namespace=name):
                 return self._secrets(name)
+            case RegistryLs():
+                return self._told("registries", {"registries": rows.registries(self.mirror.registries())})
             case Version():
                 return self._told("version", {**self.about, "machine": self.machine, "protocol": wire.VERSION})
 

@@ -3,8 +3,10 @@
 import asyncio
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from daemon.confidential import credentials
 from daemon.journal import rfc3339
 from daemon.mirror import Mirror
 from daemon.node import ZONE, Node
@@ -70,6 +72,7 @@ async def bring_up(settings: Settings) -> Up:
     store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
     await _found(store, settings)
     mirror.load()
+    docker.login = partial(credentials, store, vault)
     serving = await _serving(settings, store)
     node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving, vault)
     return Up(node, docker, datasets, vault, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.bucket import Kv, decoded
-from daemon.records import Cluster, DeployPoint, Machine, Namespace, Operation, Sealed
+from daemon.records import Cluster, DeployPoint, Machine, Namespace, Operation, Registry, Sealed
 from dataplane.entry import Entry, Sight, key, parts
 
 LONGEST = 200
@@ -79,6 +79,10 @@ class Mirror:
         """The secrets of a namespace, sealed, by name and version; a forgotten one is a tombstone."""
         found = self._below(Sealed, "secrets", namespace)
         return {(path[-2], int(path[-1])): sealed for path, sealed in found.items()}
+
+    def registries(self) -> dict[str, Registry]:
+        """Who the cluster is at which registry; nobody, where `user` is empty."""
+        return {path[-1]: registry for path, registry in self._below(Registry, "registries").items()}
 
     def operations(self) -> list[Operation]:
         """All operations that left a record, oldest first."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from daemon.records import DeployPoint, Head, Namespace, Newest, Reservation, Sealed, Service, Token
+from daemon.records import DeployPoint, Head, Namespace, Newest, Registry, Reservation, Sealed, Service, Token
 from dataplane.dataset import Dataset, Layout, Space
 from runtime.instance import Check, Condition, Ended, Specification
 
@@ -77,6 +77,9 @@ class Instances(Protocol):
 
     async def fetch(self, image: str, digest: str) -> None:
         """Have the image of that digest here, so that creating an instance needs no registry."""
+
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        """Have a registry say that it takes these credentials. Raises instance.RegistryRefused."""
 
     async def create(self, specification: Specification, by: str) -> None:
         """Make the instance, not started. One of this id that `by` made is fine; another raises NameTaken."""
@@ -162,6 +165,15 @@ class Records(Protocol):
 
     async def forget_version(self, namespace: str, secret: str, version: int, by: str | None = None) -> None:
         """Forget what is in a version of a secret; with `by`, only if that operation wrote it."""
+
+    async def registry(self, host: str) -> tuple[Registry, int]:
+        """Who the cluster is at a registry, with the revision of that."""
+
+    async def commit_registry(self, host: str, registry: Registry, revision: int) -> None:
+        """Write it over a revision, as the operation `registry.by`. Raises CommitLost if the record moved on."""
+
+    async def settle_registry(self, host: str, by: str) -> bool:
+        """Decide for good whether `by` committed that, as `settle` does."""
 
 
 class Vault(Protocol):

@@ -12,7 +12,7 @@ from dataplane.gateway import GatewayProblem
 from dataplane.names import NamesProblem
 from dataplane.vault import VaultProblem
 from runtime.command import CommandError
-from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady
+from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady, RegistryRefused
 
 CODES: tuple[tuple[type[BaseException], str], ...] = (
     (CommitLost, "commit.lost"),
@@ -30,6 +30,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (VaultProblem, "secret.failed"),
     (EngineUnavailable, "engine.down"),
     (ImageMissing, "image.missing"),
+    (RegistryRefused, "registry.refused"),
     (NameTaken, "instance.foreign"),
     (NotReady, "instance.not_ready"),
     (EngineProblem, "engine.failed"),
@@ -43,7 +44,7 @@ TRY = {
     "engine.down": "start the engine (or ployzd, which starts it), then try again",
     "pool.down": "zpool status on the machine",
     "pool.full": "ployzctl status shows what fills the pool",
-    "image.missing": "check the name, or load the image into the machine's engine",
+    "image.missing": "check the name, load the image into the machine's engine, or ployzctl registry login HOST",
 }
 
 

@@ -133,6 +133,20 @@ class Sealed(Struct, frozen=True):
     who: str = ""
 
 
+class Registry(Struct, frozen=True):
+    """The value of `registries.<host>`: who the cluster is at a registry of images, with the password sealed.
+
+    Nobody, if `user` is empty. `by` is the operation that committed last, `settled` one that never will.
+    """
+
+    user: str = ""
+    sealed: bytes = b""
+    by: str = ""
+    at: str = ""
+    who: str = ""
+    settled: str = ""
+
+
 class Reservation(Struct, frozen=True):
     """The value of `reserved.<kind>.<what>`; free again when `operation` is empty (records are never deleted)."""
 

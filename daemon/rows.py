@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
-from daemon.records import DeployPoint, Head, Namespace, Running, Sealed, Service
-from daemon.wire import DeployRow, InstanceRow, NamespaceStatus, PoolStatus, SecretRow, ServiceStatus
+from daemon.records import DeployPoint, Head, Namespace, Registry, Running, Sealed, Service
+from daemon.wire import DeployRow, InstanceRow, NamespaceStatus, PoolStatus, RegistryRow, SecretRow, ServiceStatus
 from runtime.instance import Condition
 
 Conditions = Mapping[str, Condition] | None
@@ -109,3 +109,8 @@ def secrets(record: Namespace, sealed: Mapping[tuple[str, int], Sealed]) -> list
             users = sorted(service.name for service in services if name in service.secrets)
             found.append(SecretRow(name, newest.version, told.at, told.who, users))
     return found
+
+
+def registries(found: Mapping[str, Registry]) -> list[RegistryRow]:
+    """A row for each registry that the cluster is somebody at."""
+    return [RegistryRow(host, one.user, one.at, one.who) for host, one in sorted(found.items()) if one.user]

@@ -28,6 +28,8 @@ from daemon.wire import (
     OpResume,
     Output,
     Problem,
+    RegistryLogin,
+    RegistryLogout,
     Rollback,
     SecretRm,
     SecretSet,
@@ -122,7 +124,7 @@ class Server:
                 return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
             case OpResume() | OpAbort() as request:
                 return await self._changed(partial(self._answers.operate, request), call, reply)
-            case Deploy() | Rollback() | SecretSet() | SecretRm() as request:
+            case Deploy() | Rollback() | SecretSet() | SecretRm() | RegistryLogin() | RegistryLogout() as request:
                 return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
             case request:
                 return await _ending(self._answers.look(request, reply.emit), call)

@@ -17,6 +17,7 @@ from daemon.records import (
     Namespace,
     Newest,
     Operation,
+    Registry,
     Reservation,
     Sealed,
     Token,
@@ -206,6 +207,32 @@ class Store:
 
         where = key("secrets", namespace, secret, str(version))
         await _answered(change(self._kv, where, Sealed, forgotten, always=by is not None))
+
+    # ------------------------------------------------------------------------------------------- registries
+
+    async def registry(self, host: str) -> tuple[Registry, int]:
+        """Who the cluster is at a registry, with the revision of that."""
+        found, revision = await _answered(read(self._kv, key("registries", host), Registry))
+        return found or Registry(), revision
+
+    async def commit_registry(self, host: str, registry: Registry, revision: int) -> None:
+        """Write it over a revision, as the operation `registry.by`; raises as `commit` does."""
+        where = key("registries", host)
+        try:
+            await write(self._kv, where, registry, revision)
+        except Moved:
+            now, _ = await read(self._kv, where, Registry)
+            if not now or now.by != registry.by:
+                raise CommitLost(f"the registry {host}") from None
+
+    async def settle_registry(self, host: str, by: str) -> bool:
+        """Whether `by` committed, decided for good as `settle` does."""
+
+        def settled(now: Registry | None) -> Registry | None:
+            return None if now and now.by == by else structs.replace(now or Registry(), settled=by)
+
+        found, _ = await change(self._kv, key("registries", host), Registry, settled)
+        return found is not None and found.by == by
 
     # ------------------------------------------------------------------------------------------- operations
 

@@ -98,7 +98,7 @@ class Undertaking:
             await self._let_go(ours)
             if not problems.known(failure):
                 raise
-            raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}") from failure
+            raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}".rstrip()) from failure
         # From here on the claims stay until it is over: once its heading is on the disk, a restart resolves it.
         story = self._begin(dict(wanted), tokens, plan)
         return await self._conclude(story, self._run(story, plan))

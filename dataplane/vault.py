@@ -86,7 +86,9 @@ class Vault:
         self._remove(self._shown / f"{instance}@{by}")
 
     def _remove(self, folder: Path) -> None:
+        instance = folder.name.partition("@")[0]
         try:
+            (self._shown / f"new {instance}").unlink(missing_ok=True)
             for file in folder.iterdir() if folder.exists() else ():
                 file.unlink()
             if folder.exists():

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from runtime.engine import Absent, Engine
 from runtime.instance import (
     Check,
     Condition,
+    Credentials,
     Ended,
     EngineProblem,
     ImageMissing,
@@ -33,12 +34,25 @@ KEPT = 64 * 1024
 """Bytes of a command's output that are kept, from the end."""
 
 
+Login = Callable[[str], Awaitable[Credentials | None]]
+"""Who we are at a registry."""
+
+
+async def nobody(_host: str) -> Credentials | None:
+    """At every registry."""
+    return None
+
+
 class Docker:
-    """The engine behind `socket`. Instances join `network`; `dns` is the address of their name server."""
+    """The engine behind `socket`. Instances join `network`; `dns` is the address of their name server.
+
+    `login` tells who we are at a registry whenever one is asked.
+    """
 
     def __init__(self, socket: Path, network: str, dns: str | None = None, *, within: float = 30.0) -> None:
         self.engine = Engine(socket, within=within)
         self.network, self.dns = network, dns
+        self.login: Login = nobody
 
     def close(self) -> None:
         """Hang up; the engine and all instances go on."""
@@ -48,11 +62,15 @@ class Docker:
 
     async def resolve(self, image: str, *, pull: str = "missing") -> str:
         """`<repository>@sha256:…`, or a local image's id: what a specification takes as its image."""
-        return await images.resolve(self.engine, image, pull)
+        return await images.resolve(self.engine, image, pull, await self.login(images.registry_of(image)))
 
     async def fetch(self, image: str, digest: str) -> None:
         """Have the image of that digest here."""
-        await images.fetch(self.engine, image, digest)
+        await images.fetch(self.engine, image, digest, await self.login(images.registry_of(image)))
+
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        """Have a registry say that it takes these credentials. Raises RegistryRefused."""
+        await images.accepted(self.engine, host, Credentials(user, password.decode()))
 
     # ----------------------------------------------------------------------------------------------- changes
 

@@ -1,11 +1,9 @@
 """Secrets of a namespace: set from stdin, listed without their values, removed."""
 
-import sys
-from getpass import getpass
-
 import click
 
 from ctl.ask import look, mutate
+from ctl.commands.given import line
 from ctl.commands.names import secret_name
 from ctl.flags import Flags
 from ctl.grammar import Group, command, group
@@ -46,7 +44,7 @@ def rm(flags: Flags, name: tuple[str, str]) -> Answer:
 
 def _value(where: str) -> bytes:
     """Raises Failed `secret.empty` and `secret.too_large`."""
-    value = _typed(where) if sys.stdin.isatty() else _taken(sys.stdin.buffer.read(LARGEST_SECRET + 1))
+    value = line(where)
     cannot = f"cannot set the secret {where}"
     if not value:
         raise _refused(Refused("secret.empty", cannot, "its value is empty", "a value on stdin"))
@@ -54,26 +52,6 @@ def _value(where: str) -> bytes:
         why = f"it has more than {LARGEST_SECRET // 1024} KiB"
         raise _refused(Refused("secret.too_large", cannot, why, "a volume, or an image, for what is large"))
     return value
-
-
-def _typed(where: str) -> bytes:
-    try:
-        return getpass(f"{where}: ").encode()
-    except EOFError:
-        return b""
-
-
-def _taken(data: bytes) -> bytes:
-    """`echo` and editors end a line: that is no part of a password. In a key of several lines, or in bytes, it is."""
-    line = data.removesuffix(b"\n").removesuffix(b"\r")
-    return line if _is_text(line) and b"\n" not in line else data
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        return "\0" not in data.decode()
-    except UnicodeDecodeError:
-        return False
 
 
 def _refused(problem: Refused) -> Failed:

@@ -38,6 +38,8 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "operation": operations.operation,
     "operations": operations.operations,
     "preview": changes.preview,
+    "registries": secrets.registries,
+    "registry": secrets.registry,
     "secret": secrets.secret,
     "secrets": secrets.secrets,
     "status": status.status,

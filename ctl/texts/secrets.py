@@ -1,4 +1,4 @@
-"""Secrets, without their values."""
+"""Secrets, without their values, and registries, without their passwords."""
 
 from typing import Any
 
@@ -8,11 +8,15 @@ from ctl.lines import read
 from ctl.quantities import ago, now
 from ctl.style import Style, harmless
 from ctl.tables import plural, table
-from daemon.wire import Secret, SecretRow
+from daemon.wire import Registry, RegistryRow, Secret, SecretRow
 
 
 class Secrets(Struct):
     secrets: list[SecretRow]
+
+
+class Registries(Struct):
+    registries: list[RegistryRow]
 
 
 def secret(result: dict[str, Any], _: Style) -> str:
@@ -38,3 +42,16 @@ def _row(row: SecretRow) -> list[str]:
 
 def _versions(kept: list[int]) -> str:
     return plural(len(kept), "version").partition(" ")[2]
+
+
+def registry(result: dict[str, Any], _: Style) -> str:
+    done = read(result, Registry)
+    return f"The cluster is {harmless(done.user or 'nobody')} at {harmless(done.host)}."
+
+
+def registries(result: dict[str, Any], style: Style) -> str:
+    rows = read(result, Registries).registries
+    if not rows:
+        return "The cluster is nobody at any registry."
+    shown = [[harmless(row.host), harmless(row.user), ago(row.set_at, now()), harmless(row.by)] for row in rows]
+    return table(["registry", "user", "set", "by"], shown, style)

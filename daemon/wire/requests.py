@@ -55,6 +55,27 @@ class SecretLs(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.ls")
     namespace: str
 
 
+class RegistryLogin(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.login"):
+    """Have the cluster use these credentials at a registry of images. `password` goes the way of a secret's value."""
+
+    host: str
+    user: str
+    password: bytes
+
+    def __repr__(self) -> str:
+        return f"RegistryLogin(host={self.host!r}, user={self.user!r})"
+
+
+class RegistryLogout(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.logout"):
+    """Forget the credentials for a registry."""
+
+    host: str
+
+
+class RegistryLs(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.ls"):
+    """The registries that there are credentials for."""
+
+
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """The cluster in one screen."""
 
@@ -135,8 +156,8 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback | SecretSet | SecretRm
-Look = Status | Ps | Logs | History | HistoryShow | Export | SecretLs | OpLs | OpShow | Version
+Mutation = Deploy | Rollback | SecretSet | SecretRm | RegistryLogin | RegistryLogout
+Look = Status | Ps | Logs | History | HistoryShow | Export | SecretLs | RegistryLs | OpLs | OpShow | Version
 Request = Mutation | Look | Exec | OpResume | OpAbort
 
 

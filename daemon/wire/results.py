@@ -59,6 +59,22 @@ class SecretRow(Struct, frozen=True):
     used_by: list[str]
 
 
+class Registry(Struct, frozen=True):
+    """kind `registry`: who the cluster is at a registry after a change; nobody after a logout."""
+
+    host: str
+    user: str | None
+
+
+class RegistryRow(Struct, frozen=True):
+    """`set_at` and `by` tell when and who logged the cluster in."""
+
+    host: str
+    user: str
+    set_at: str
+    by: str
+
+
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
     """`down` names the services that nobody reaches from this step until the flip; `bytes` have to be moved."""
 

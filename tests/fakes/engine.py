@@ -14,6 +14,7 @@ from runtime.instance import (
     ImageMissing,
     NameTaken,
     NotReady,
+    RegistryRefused,
     Specification,
     Status,
 )
@@ -99,6 +100,10 @@ class FakeEngine:
         elif image not in self.unknown:
             return self._means(image)
         raise ImageMissing(f"cannot find the image {image}, here or at its registry")
+
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        if password == b"wrong":
+            raise RegistryRefused(f"cannot log in to {host} as {user}: unauthorized")
 
     def _means(self, image: str) -> str:
         return self.moved.get(image, digest(image))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from daemon import manifest
 from daemon.logs import Line, unix
-from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Running, Sealed, Service
+from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Registry, Running, Sealed, Service
 from dataplane.dataset import Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, Status
 
@@ -45,6 +45,9 @@ class SeenMirror:
 
     def namespaces(self) -> dict[str, Namespace]:
         return self.records
+
+    def registries(self) -> dict[str, Registry]:
+        return {}
 
     def secrets(self, namespace: str) -> dict[tuple[str, int], Sealed]:
         return self.sealed

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daemon.wire import Deploy, Mutation, Rollback, SecretRm, SecretSet
+from daemon.wire import Deploy, Mutation, RegistryLogin, RegistryLogout, Rollback, SecretRm, SecretSet
 
 SHOP = """
 namespace = "shop"
@@ -34,6 +34,7 @@ SEES = 'secrets = ["PASSWORD"]'
 SEEN = (secret(b"one"), shop(more=SEES), secret(b"two"), shop(more=SEES))
 """Two deploy points whose web sees the first, and the second version of a secret."""
 
+LOGIN = RegistryLogin("registry.example:5000", "ann", b"one")
 HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
 BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
 
@@ -78,5 +79,8 @@ CASES = (
     Case("roll back to an older version", SEEN, Rollback("shop")),
     Case("roll back to one that was removed", (*SEEN[:2], shop(), SecretRm("shop", "PASSWORD")), Rollback("shop")),
     Case("roll back the code only, with a newer version", (*SEEN, shop()), Rollback("shop", to=1, code_only=True)),
+    Case("log in to a registry", (), RegistryLogin("registry.example:5000", "ann", b"one")),
+    Case("log in to a registry again", (LOGIN,), RegistryLogin("registry.example:5000", "bea", b"two")),
+    Case("log out of a registry", (LOGIN,), RegistryLogout("registry.example:5000")),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
 )

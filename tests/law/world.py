@@ -25,8 +25,8 @@ from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.primitive import Primitive
-from daemon.primitives import deploy, rollback, secret_rm, secret_set
-from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation, Sealed
+from daemon.primitives import deploy, registry_login, registry_logout, rollback, secret_rm, secret_set
+from daemon.records import Cluster, DeployPoint, Machine, Namespace, Registry, Reservation, Sealed
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import Means
@@ -181,7 +181,7 @@ class World:
 
     def _witness(self, what: str) -> None:
         """Whoever changes more than its own claim and its own record has both, and wrote down which step it does."""
-        own = what.startswith(("put namespaces.", "put operations."))
+        own = what.startswith(("put namespaces.", "put operations.", "put registries."))
         running = list(self.operations.running.values()) if self.operations else []
         if self.operations and not own and not any(self._is_entitled(each.story) for each in running):
             self.wrongs.append(f"{what}: by nobody who has claim, record and journal for it")
@@ -246,6 +246,8 @@ def boot(world: World) -> Operations:
     primitives: dict[str, Primitive] = {
         "deploy": deploy,
         "rollback": rollback,
+        "registry.login": registry_login,
+        "registry.logout": registry_logout,
         "secret.set": secret_set,
         "secret.rm": secret_rm,
     }
@@ -337,6 +339,9 @@ def _records(world: World) -> dict[str, Any]:
         elif key.startswith("reserved."):
             if (held := msgspec.json.decode(entry.value, type=Reservation)).operation:
                 found[key] = held.namespace
+        elif key.startswith("registries."):
+            if (registry := msgspec.json.decode(entry.value, type=Registry)).user:
+                found[key] = msgspec.structs.replace(registry, settled="")
         elif key.startswith("secrets."):
             if (sealed := msgspec.json.decode(entry.value, type=Sealed)).ciphertext:
                 found[key] = sealed

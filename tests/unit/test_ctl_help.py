@@ -32,6 +32,7 @@ def test_these_are_all_commands() -> None:
     assert set(ALL) == {
         *("deploy", "rollback", "status", "ps", "logs", "exec", "history show", "export", "version", "help"),
         *("secret set", "secret ls", "secret rm"),
+        *("registry login", "registry logout", "registry ls"),
         *("op ls", "op show", "op resume", "op abort"),
         *("context ls", "context add", "context use", "context rm"),
         *("dev up", "dev down", "dev ls", "dev env"),
