@@ -172,10 +172,10 @@ def test_a_registry_that_wants_to_know_who_asks(real: RealEngine, guarded: None)
     async def scenario() -> None:
         nonlocal is_ann
         real.instances.login = login
-        with pytest.raises(ImageMissing, match="no basic auth credentials|unauthorized"):
+        with pytest.raises(ImageMissing, match=r"no basic auth credentials|unauthorized"):
             await real.instances.resolve(image)
         await real.instances.accepted(GUARDED, ANN.user, ANN.password.encode())
-        with pytest.raises(RegistryRefused, match="cannot log in to 127.0.0.1:5001 as ann") as refused:
+        with pytest.raises(RegistryRefused, match=r"cannot log in to 127\.0\.0\.1:5001 as ann") as refused:
             await real.instances.accepted(GUARDED, ANN.user, b"another password")
         assert "another password" not in str(refused.value)
         with pytest.raises(ImageMissing):

@@ -1,5 +1,6 @@
 """What no cut alone brings about: strangers in the way, undos that fail, others who write, clients who go on."""
 
+import base64
 from collections.abc import Callable
 
 import msgspec
@@ -188,6 +189,32 @@ class Client:
         return {id: instance for id, instance in self.world.instances.instances.items() if instance.up}
 
 
+def no_value_is_ever_written_down() -> None:
+    """Wherever it is cut: neither journals nor records have it, and the same request again is known as the same."""
+    for name, value in (("set a secret", b"one"), ("log in to a registry", b"one"), ("see a secret", b"one")):
+        telling = case(name)
+        for at in range(1, uncut(telling)[1] + 1):
+            world = prepared(telling).copy()
+            world.cut = Cut(at, "after", Crash)
+            ask(world, telling.ask, ID)
+            world.cut = None
+            _require_unwritten(world, value, f"{name}, cut at touch {at}")
+            ending = restart(world, ID)
+            again = ask(world, telling.ask, ID)
+            assert again in (ending, "done"), f"{name}, cut at touch {at}: {ending}, and asked again {again}"
+            _require_unwritten(world, value, f"{name}, cut at touch {at} and resolved")
+
+
+def _require_unwritten(world: World, value: bytes, said: str) -> None:
+    encoded = base64.b64encode(value)
+    files = [file for file in world.disk.rglob("*") if file.is_file()]
+    written = {str(file): file.read_bytes() for file in files}
+    written |= {key: entry.value for key, entry in world.kv.entries.items()}
+    for where, held in written.items():
+        for told in (b'"' + value + b'"', encoded):
+            assert told not in held, f"{said}: {where} has the value"
+
+
 ALL: tuple[Callable[[], None], ...] = (
     an_undo_that_fails_stops_no_other_and_is_told,
     a_dataset_of_another_operation_in_the_way_is_left_alone,
@@ -197,4 +224,5 @@ ALL: tuple[Callable[[], None], ...] = (
     whoever_comes_next_resolves_first,
     a_lost_journal_is_made_up_from_the_record,
     no_row_that_a_client_was_promised_is_lost,
+    no_value_is_ever_written_down,
 )
