@@ -66,8 +66,10 @@ def test_each_deploy_sees_its_version_and_nothing_else_sees_any(light: Cluster) 
 
     assert light.done("secret", "set", NAME, given=new)["kept"] == [1]
     assert (seen(light), row(light)) == (old, (2, ["web"]))
-    assert light.deployed(lite(secrets=SEES))["services"][0]["action"] == "replace"
+    owned = lite(secrets=SEES, user='"1000:1000"')
+    assert light.deployed(owned)["services"][0]["action"] == "replace"
     assert seen(light) == new
+    assert inside(light, "stat", "-c", "%u %g %a", FILE).out.split() == ["1000", "1000", "400"]
     light.kill_daemon()
     light.start_daemon()
     assert seen(light) == new, "what was shown did not outlive the daemon"
@@ -94,6 +96,7 @@ def test_each_deploy_sees_its_version_and_nothing_else_sees_any(light: Cluster) 
 def test_setting_one_is_killed_at_its_events_and_is_all_or_nothing(light: Cluster) -> None:
     light.done("secret", "set", NAME, given=a_value())
     version, _ = row(light)
+    cut = 0
     for at in (2, 4, 6, 8):
         value, id = a_value(), f"cut-{secrets.token_hex(4)}"
         words, journal = ("secret", "set", NAME, "--op-id", id), light.journal(id)
@@ -104,6 +107,7 @@ def test_setting_one_is_killed_at_its_events_and_is_all_or_nothing(light: Cluste
             client.stdin.close()
             killed = kill_at(journal, at, daemon)
             client.wait(timeout=60)
+        cut += killed
         if killed:
             light.start_daemon()
             light.settled()
@@ -115,4 +119,15 @@ def test_setting_one_is_killed_at_its_events_and_is_all_or_nothing(light: Cluste
         light.deployed(lite(secrets=SEES))
         assert (seen(light) == value) == done
         assert leaks(light, value) == []
+    assert cut, "it was over each time before it could be cut"
     light.deployed(lite())
+
+
+def test_credentials_that_no_registry_takes_are_refused_and_told_nobody(light: Cluster) -> None:
+    value = a_value()
+    ran = light.ctl("registry", "login", "127.0.0.1:1", "--user", "ann", given=value)
+    assert (ran.code, ran.error["code"]) == (3, "registry.refused"), ran.out
+    assert light.done("registry", "ls") == {"registries": []}
+    ran = light.ctl("registry", "logout", "127.0.0.1:1")
+    assert (ran.code, ran.error["code"]) == (3, "registry.missing")
+    assert leaks(light, value) == []
