@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from daemon.change import SECRETS, Change
-from daemon.node import Node
+from daemon.node import Node, Records, Vault
 from daemon.primitive import Step, confirm
 from daemon.records import Running, Service
 from runtime.instance import Mount, Specification
@@ -14,24 +14,24 @@ async def shown(change: Change, specification: Specification, secrets: Mapping[s
     """The mount with the secrets of an instance that a change makes; none if it sees none."""
     if not secrets:
         return []
-    sealed = await _sealed(change.after.namespace, secrets, node)
+    sealed = await _sealed(change.after.namespace, secrets, node.records)
     path = await node.vault.place(specification.id, change.operation, sealed, specification.user)
     return [Mount(path, SECRETS, read_only=True)]
 
 
-async def place(namespace: str, service: Service, instance: Running, node: Node) -> None:
+async def place(namespace: str, service: Service, instance: Running, records: Records, vault: Vault) -> None:
     """Have the files that a committed instance sees, before it starts again: after a boot they are gone."""
     if service.secrets:
-        sealed = await _sealed(namespace, service.secrets, node)
-        await node.vault.place(instance.id, instance.operation, sealed, service.specification.user)
+        sealed = await _sealed(namespace, service.secrets, records)
+        await vault.place(instance.id, instance.operation, sealed, service.specification.user)
 
 
-async def _sealed(namespace: str, secrets: Mapping[str, int], node: Node) -> dict[str, bytes]:
-    return {name: await _version(namespace, name, version, node) for name, version in secrets.items()}
+async def _sealed(namespace: str, secrets: Mapping[str, int], records: Records) -> dict[str, bytes]:
+    return {name: await _version(namespace, name, version, records) for name, version in secrets.items()}
 
 
-async def _version(namespace: str, name: str, version: int, node: Node) -> bytes:
-    versions = await node.records.versions(namespace, name)
+async def _version(namespace: str, name: str, version: int, records: Records) -> bytes:
+    versions = await records.versions(namespace, name)
     confirm(version in versions, f"version {version} of the secret {namespace}/{name} is not there any more")
     return versions[version].ciphertext
 

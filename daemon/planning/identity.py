@@ -18,8 +18,11 @@ def of(specification: Service, digest: str, volumes: Mapping[str, Volume], secre
 
     The digest, not the image's name: a tag that moved is a change.
     """
-    settings = {key: value for key, value in msgspec.to_builtins(specification).items() if key not in ROUTING}
-    settings["secrets"] = secrets
+    settings = {
+        key: value for key, value in msgspec.to_builtins(specification).items() if key not in {*ROUTING, "secrets"}
+    }
+    if secrets:
+        settings["secrets"] = dict(secrets)
     layouts = {name: volumes[name] for name in specification.volumes if name in volumes}
     whole = msgspec.json.encode([digest, settings, layouts], order="deterministic")
     return hashlib.sha256(whole).hexdigest()[:16]

@@ -34,7 +34,7 @@ async def plan(ask: Rollback, node: Node, by: By) -> Change:
         data={} if ask.code_only else await _snapshots(ask, point, node),
         hooks=False,
         restored=point.head.deploy,
-        secrets=None if ask.code_only else secrets.of(point.head),
+        secrets=None if ask.code_only else await _secrets(point, node),
     )
     return plan_change(record, wanted, await see(node), by)
 
@@ -65,6 +65,20 @@ async def _digests(manifest: Manifest, point: DeployPoint, node: Node) -> dict[s
     for digest in sorted(set(digests.values())):
         await node.instances.resolve(digest, pull="never")
     return digests
+
+
+async def _secrets(point: DeployPoint, node: Node) -> dict[str, int]:
+    """The point's own versions, because its data knows them; refused if one is here no more."""
+    namespace, named = point.head.namespace, secrets.of(point.head)
+    for name, version in named.items():
+        require(
+            version in await node.records.versions(namespace, name),
+            "secret.missing",
+            f"cannot roll {namespace} back to deploy {point.head.deploy}",
+            f"version {version} of the secret {name} is gone",
+            "roll back with --code-only, or to another deploy",
+        )
+    return named
 
 
 def _volumes(point: DeployPoint) -> dict[str, Volume]:

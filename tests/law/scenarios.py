@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from daemon.journal import Story
-from daemon.records import Namespace
+from daemon.records import Namespace, Sealed
 from dataplane.entry import Entry
 from tests.fakes.engine import Instance
 from tests.fakes.zfs import Kept
@@ -205,6 +205,15 @@ def no_value_is_ever_written_down() -> None:
             _require_unwritten(world, value, f"{name}, cut at touch {at} and resolved")
 
 
+def a_rollback_to_a_version_that_is_gone_is_refused() -> None:
+    back = case("roll back to an older version")
+    world = prepared(back).copy()
+    world.kv.entries["secrets.shop.PASSWORD.1"] = Entry(msgspec.json.encode(Sealed()), world.kv.revision)
+    before = seen(world)
+    assert ask(world, back.ask, ID) == "refused"
+    assert_same(seen(world), before, "refused, but")
+
+
 def _require_unwritten(world: World, value: bytes, said: str) -> None:
     encoded = base64.b64encode(value)
     files = [file for file in world.disk.rglob("*") if file.is_file()]
@@ -225,4 +234,5 @@ ALL: tuple[Callable[[], None], ...] = (
     a_lost_journal_is_made_up_from_the_record,
     no_row_that_a_client_was_promised_is_lost,
     no_value_is_ever_written_down,
+    a_rollback_to_a_version_that_is_gone_is_refused,
 )

@@ -6,14 +6,19 @@ import msgspec
 import pytest
 
 from daemon.change import Change
+from daemon.changing.secrets import place
 from daemon.confidential import written
 from daemon.looking import Looking
 from daemon.manifest import Manifest, Service, show
 from daemon.planning import Seen, Wanted, plan_change, secrets
 from daemon.primitive import By
 from daemon.records import DeployPoint, Head, Namespace, Newest, Sealed
+from daemon.store import Store
 from daemon.wire import Event, OperationRow, Output, Refused, RegistryLogin, SecretLs, SecretSet, Success
+from tests.fakes.kv import FakeKv, Late
+from tests.fakes.records import play
 from tests.fakes.seen import AT, SeenEngine, SeenMirror, SeenPool
+from tests.fakes.vault import FakeVault
 
 SHOP = Manifest("shop", {"web": Service(image="web:1", secrets=("KEY",)), "other": Service(image="other:1")})
 
@@ -60,6 +65,20 @@ def test_what_nothing_names_is_neither_newest_nor_of_the_head_nor_of_a_point() -
     assert secrets.unnamed("KEY", range(1, 7), with_newest(6, heads[4]), [point]) == [1, 3, 5]
     assert secrets.unnamed("KEY", range(1, 7), with_newest(6, removed=True), [point]) == [1, 3, 4, 5, 6]
     assert secrets.unnamed("OTHER", [1], with_newest(6, heads[4]), [point]) == [1]
+
+
+def test_after_a_boot_an_instance_gets_back_what_it_saw() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        vault = FakeVault()
+        for version, value in ((1, b"old"), (2, b"new")):
+            await store.keep_version("shop", "KEY", version, Sealed(vault.seal(value)))
+        web, other = (change(with_newest(1)).after.services[name] for name in ("web", "other"))
+        await place("shop", web, web.instances[0], store, vault)
+        await place("shop", other, other.instances[0], store, vault)
+        assert vault.shown == {web.instances[0].id: {"KEY": b"old"}}
+        assert vault.by == {web.instances[0].id: "op-2"}
+
+    play(story)
 
 
 async def nothing_runs() -> list[OperationRow]:
