@@ -19,7 +19,7 @@ SECRETS = "/run/secrets"
 class Name(Struct, frozen=True):
     """A name that is unique in the cluster, as it is reserved."""
 
-    kind: Literal["address", "service", "hostname"]
+    kind: Literal["address", "service", "hostname", "port"]
     what: str
 
 
@@ -34,24 +34,30 @@ class Generation(Struct, frozen=True):
 
 
 class Candidate(Struct, frozen=True):
-    """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts; `secrets` are those
-    that it sees, in which versions."""
+    """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts; `files` are paths in
+    it, with the names under which the manifest of the head has what they contain; `secrets` those that it sees, in
+    which versions.
+    """
 
     service: str
     specification: Specification
     data: dict[str, str]
     check: Check
+    files: dict[str, str] = {}
     secrets: dict[str, int] = {}
 
 
 class Hook(Struct, frozen=True):
-    """A command before the commit: in a one-shot instance, or inside the started candidate `inside`."""
+    """A command before the commit: in a one-shot instance (`files` as a candidate's), or inside the started candidate
+    `inside`.
+    """
 
     service: str
     argv: tuple[str, ...]
     within: float
     one_shot: Specification | None = None
     inside: str | None = None
+    files: dict[str, str] = {}
     secrets: dict[str, int] = {}
 
 

@@ -1,6 +1,8 @@
 """How every primitive goes. A failure, a cancellation and a crash are one thing: read the story, go back or go on.
 
-Before the commit the way is back, after it forward; if it is not known which, `settle` decides for good.
+Before the commit the way is back, after it forward; if it is not known which, `settle` decides for good. A step
+before the commit, and the commit, are only begun once that is written down. The ways back and on are taken also where
+nothing can be written: whoever resumes takes them again. But what is not written to its end is not over: it is stuck.
 """
 
 import asyncio
@@ -9,10 +11,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from daemon.journal import Story
+from daemon.journal import Story, Unwritten
 from daemon.node import Node
 from daemon.primitive import Commit, Part, Primitive, Step, Together
-from daemon.problems import code, reason
+from daemon.problems import TRY, code, reason
 from daemon.wire import Stuck, TakenBack
 
 T = TypeVar("T")
@@ -59,7 +61,7 @@ class Engine:
             if way.commit:
                 story.tell("committing", way.commit.says)
                 await way.commit.do()
-                story.tell("committed", way.commit.says)
+                story.note("committed", way.commit.says)
             else:
                 return await self._finish(story, primitive, plan)
         except Stuck:
@@ -71,7 +73,7 @@ class Engine:
     async def resolve(self, story: Story, primitive: Primitive, plan: Any, failure: BaseException | None = None) -> Any:
         """Bring an operation that was cut short to its ending."""
         if failure:
-            story.tell("failed", why=reason(failure))
+            story.note("failed", why=reason(failure))
         _forget_cancellation()
         why = _first_failure(story)
         way = placed(primitive.steps(plan, self.node))
@@ -79,7 +81,10 @@ class Engine:
             return await self._finish(story, primitive, plan)
         if problems := await self._take_back(story, way):
             raise _stuck(story, f"{why}; then, taking it back: {'; '.join(problems)}")
-        story.tell("taken_back", why=why)
+        try:
+            story.tell("taken_back", why=why)
+        except Unwritten as unwritten:
+            raise _stuck(story, f"{why}; everything is taken back, but {reason(unwritten)}") from unwritten
         raise TakenBack(code(failure), _cannot(story), why, f"ployzctl op show {story.operation}")
 
     async def _committed(self, story: Story, way: Way) -> bool:
@@ -94,7 +99,7 @@ class Engine:
         except Exception as failure:
             raise _stuck(story, f"it is not known whether it was committed: {reason(failure)}") from failure
         if committed:
-            story.tell("committed", way.commit.says)
+            story.note("committed", way.commit.says)
         return committed
 
     async def _finish(self, story: Story, primitive: Primitive, plan: Any) -> Any:
@@ -103,21 +108,21 @@ class Engine:
             for group in way.after:
                 await self._do(story, group, insist=True)
             result = await self._insist(lambda: primitive.verify(plan, self.node, story))
+            story.tell("finished")
         except Exception as failure:
             raise _stuck(story, f"it is committed, but not all that follows is done: {reason(failure)}") from failure
-        story.tell("finished")
         return result
 
     async def _do(self, story: Story, group: Group, *, insist: bool = False) -> None:
-        bound = asyncio.Semaphore(AT_ONCE)
+        bound, tell = asyncio.Semaphore(AT_ONCE), story.note if insist else story.tell
 
         async def one(placed: Placed) -> None:
             if story.has("done", placed.key):
                 return
             async with bound:
-                story.tell("doing", placed.key)
+                tell("doing", placed.key)
                 await (self._insist(placed.step.do) if insist else _alone(placed.step.do))
-                story.tell("done", placed.key)
+                tell("done", placed.key)
 
         await together([one(placed) for placed in group])
 
@@ -138,12 +143,12 @@ class Engine:
     async def _undo(self, story: Story, placed: Placed) -> str:
         if not placed.step.undo or story.has("undone", placed.key):
             return ""
-        story.tell("undoing", placed.key)
+        story.note("undoing", placed.key)
         try:
             await self._insist(placed.step.undo)
         except Exception as failure:
             return f"{placed.step.says}: {reason(failure)}"
-        story.tell("undone", placed.key)
+        story.note("undone", placed.key)
         return ""
 
     async def _insist(self, effect: Callable[[], Awaitable[T]]) -> T:
@@ -209,5 +214,13 @@ def _first_failure(story: Story) -> str:
 
 
 def _stuck(story: Story, why: str) -> Stuck:
-    story.tell("stuck", why=why)
+    story.note("stuck", why=why)
+    if story.behind:
+        return unwritable(story, why)
     return Stuck("operation.stuck", _cannot(story), why, f"ployzctl op resume {story.operation}")
+
+
+def unwritable(story: Story, why: str) -> Stuck:
+    """Its journal cannot be written to its end."""
+    hint = f"{TRY['journal.unwritable']}, then ployzctl op resume {story.operation}"
+    return Stuck("journal.unwritable", _cannot(story), why, hint)

@@ -7,8 +7,9 @@ durable before anything that follows from it is done; last, once it is over, the
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +17,11 @@ import msgspec
 from msgspec import Struct
 
 from daemon.records import Token
-from daemon.wire import Event, EventKind, Failure, Success, encode
+from daemon.wire import Event, EventKind, Failure, Stuck, Success, encode
 
 
 class Heading(Struct, frozen=True):
-    """The first line. `version` is that of the code that planned; plans of another version are not carried on."""
+    """The first line. `version` is that of the code that planned, `plans` the number of how it writes plans."""
 
     operation: str
     request: dict[str, Any]
@@ -30,6 +31,7 @@ class Heading(Struct, frozen=True):
     who: str
     at: str
     version: str
+    plans: int
 
     @property
     def primitive(self) -> str:
@@ -43,6 +45,12 @@ class Answer(Struct, frozen=True):
     failure: Failure | None = None
 
 
+class _Version(Struct, frozen=True):
+    """What every version has to be able to read of a heading."""
+
+    version: str
+
+
 ANSWER = b'{"answer":'
 """How the encoding of an Answer begins, and no event's."""
 
@@ -51,29 +59,45 @@ log = logging.getLogger("ployzd")
 Listener = Callable[[Event], None]
 
 
+class Unwritten(Exception):
+    """A line of a journal cannot be written, so nothing may be done that it was to announce."""
+
+
 class Story:
-    """A journal in memory and on disk. Listeners hear each event once it is durable."""
+    """A journal in memory and on disk. Listeners hear each event that was told, or noted."""
 
     def __init__(self, file: Path, heading: Heading, lines: list[bytes], now: Callable[[], str]) -> None:
         self.file, self.heading, self._now = file, heading, now
         self.operation = heading.operation
         self.listeners: list[Listener] = []
+        self._behind: list[bytes] = []
         events = [line for line in lines if not line.startswith(ANSWER)]
         answers = [msgspec.json.decode(line, type=Answer) for line in lines if line.startswith(ANSWER)]
         self.events = [msgspec.json.decode(line, type=Event) for line in events]
         self.answer = answers[-1] if answers else None
 
     @classmethod
-    def begin(cls, folder: Path, heading: Heading, now: Callable[[], str] | None = None) -> "Story":
-        """Write the heading; once this returns, a crash finds the operation."""
-        story = cls(folder / f"{heading.operation}.jsonl", heading, [], now or rfc3339)
-        story._append(encode(heading))
-        _sync_folder(folder)
-        return story
+    def begin(
+        cls, folder: Path, heading: Heading, now: Callable[[], str] | None = None, first: Sequence[Event] = ()
+    ) -> "Story":
+        """Write the heading and these first events at one instant; once this returns, a crash finds the operation.
+
+        Raises Unwritten, and leaves no journal.
+        """
+        file, lines = folder / f"{heading.operation}.jsonl", [encode(event) for event in first]
+        try:
+            _write_new(file, encode(heading) + b"".join(lines))
+        except OSError as failure:
+            file.unlink(missing_ok=True)
+            raise _unwritten(file, failure) from failure
+        return cls(file, heading, lines, now or rfc3339)
 
     @classmethod
     def read(cls, file: Path, now: Callable[[], str] | None = None) -> "Story | None":
-        """The story so far; None if the crash came before its heading was whole: then it did nothing."""
+        """The story so far; None if the crash came before its heading was whole: then it did nothing.
+
+        Raises Stuck `operation.unreadable` if another version wrote it otherwise, or it is spoilt.
+        """
         text = file.read_bytes()
         whole = text[: text.rfind(b"\n") + 1]
         if len(whole) < len(text):
@@ -81,20 +105,44 @@ class Story:
         lines = whole.splitlines()
         if not lines:
             return None
-        return cls(file, msgspec.json.decode(lines[0], type=Heading), lines[1:], now or rfc3339)
+        try:
+            return cls(file, msgspec.json.decode(lines[0], type=Heading), lines[1:], now or rfc3339)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise unreadable(file.stem, str(error), _version(lines[0])) from error
 
     def tell(self, kind: EventKind, step: str = "", why: str = "") -> None:
-        """Write an event down, then let everybody who listens hear it."""
+        """Write an event down, then let everybody who listens hear it. Raises Unwritten, and then nobody heard it."""
         event = Event(self.operation, self._now(), kind, step, why)
         self._append(encode(event))
+        self._heard(event)
+
+    def note(self, kind: EventKind, step: str = "", why: str = "") -> None:
+        """Tell what follows from what is written already, so that it may happen although it cannot be written.
+
+        It is written before whatever is told next. After a crash it is not known, and has to be found out again.
+        """
+        event = Event(self.operation, self._now(), kind, step, why)
+        try:
+            self._append(encode(event))
+        except Unwritten:
+            self._behind.append(encode(event))
+        self._heard(event)
+
+    @property
+    def behind(self) -> bool:
+        """Whether something was noted that could not be written yet."""
+        return bool(self._behind)
+
+    def _heard(self, event: Event) -> None:
         self.events.append(event)
         for listener in list(self.listeners):
             listener(event)
 
     def conclude(self, answer: Success | Failure) -> None:
-        """Write down what is answered."""
-        self.answer = Answer(answer=answer) if isinstance(answer, Success) else Answer(failure=answer)
-        self._append(encode(self.answer))
+        """Write down what is answered. Raises Unwritten: then it has no answer yet."""
+        answered = Answer(answer=answer) if isinstance(answer, Success) else Answer(failure=answer)
+        self._append(encode(answered))
+        self.answer = answered
 
     def has(self, kind: EventKind, step: str | None = None) -> bool:
         return any(event.kind == kind and step in (None, event.step) for event in self.events)
@@ -118,15 +166,39 @@ class Story:
         return (datetime.fromisoformat(done[-1]) - datetime.fromisoformat(begun[0])).total_seconds()
 
     def _append(self, line: bytes) -> None:
-        with self.file.open("ab", buffering=0) as file:
-            whole = file.tell()
-            try:
-                if file.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.file))
-                os.fsync(file.fileno())
-            except OSError:
-                os.truncate(self.file, whole)  # what is told next must not stand on half a line
-                raise
+        lines = b"".join([*self._behind, line])
+        try:
+            with self.file.open("ab", buffering=0) as file:
+                _append(file, lines)
+        except OSError as failure:
+            raise _unwritten(self.file, failure) from failure
+        self._behind.clear()
+
+
+def _unwritten(file: Path, failure: OSError) -> Unwritten:
+    return Unwritten(f"cannot write the journal {file}: {failure.strerror}")
+
+
+def _write_new(file: Path, lines: bytes) -> None:
+    fresh = file.with_suffix(".new")
+    try:
+        with fresh.open("wb", buffering=0) as out:
+            _append(out, lines)
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)
+    _sync_folder(file.parent)
+
+
+def _append(file: FileIO, lines: bytes) -> None:
+    whole = file.tell()
+    try:
+        if file.write(lines) < len(lines):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(whole)  # what is told next must not stand on half a line
+        raise
 
 
 def stories(folder: Path) -> Iterator[Story]:
@@ -148,11 +220,25 @@ def _read(files: Iterable[Path]) -> Iterator[Story]:
     for file in files:
         try:
             story = Story.read(file)
-        except msgspec.DecodeError as error:
-            log.error("cannot understand the journal %s, so its operation is not resolved: %s", file, error)
+        except Stuck as stuck:
+            log.error("%s", stuck)
             continue
         if story:
             yield story
+
+
+def unreadable(operation: str, why: str, version: str) -> Stuck:
+    """What another version wrote, and only it can carry on; nothing of it is taken back on a guess."""
+    who = f"ployz {version}" if version else "the version of ployz that wrote it"
+    cannot, hint = f"cannot carry on with {operation}", f"install {who}, and ployzctl op resume {operation} there"
+    return Stuck("operation.unreadable", cannot, f"{who} wrote its journal: {why}", hint)
+
+
+def _version(heading: bytes) -> str:
+    try:
+        return msgspec.json.decode(heading, type=_Version).version
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
 
 
 def _is_answered(file: Path) -> bool:

@@ -17,8 +17,9 @@ def volume_of(dataset: str) -> str:
 
 async def make_independent(datasets: Datasets, current: str) -> None:
     """Promote a generation until none of its ancestors is of its own volume."""
-    while any(volume_of(ancestor) == volume_of(current) for ancestor in await _ancestors(datasets, current)):
-        await datasets.promote(current)
+    now = await datasets.look(current)
+    while now and await _descends_from_its_own(datasets, now):
+        now = await datasets.promote(current)
 
 
 async def retire(datasets: Datasets, volume: str, old: str | None = None) -> None:
@@ -27,10 +28,11 @@ async def retire(datasets: Datasets, volume: str, old: str | None = None) -> Non
     A generation is snapshotted right before it is left. Once that snapshot has moved to its successor, there is
     nothing in it that the snapshot does not hold, so there is nothing to keep of it either. It may be gone already.
     """
-    for generation in without_snapshots(await datasets.below(volume)):
-        if generation.name == old or generation.marks.get("state") == "kept":
-            await datasets.destroy(generation.name)
-    if old and await datasets.look(old):
+    below = await datasets.below(volume)
+    needless = [one.name for one in without_snapshots(below) if one.name == old or one.marks.get("state") == "kept"]
+    for name in needless:
+        await datasets.destroy(name)
+    if old in {one.name for one in below} - set(needless):
         await datasets.unmount(old)
         await datasets.mark(old, {"state": "kept"})
 
@@ -42,11 +44,12 @@ def without_snapshots(below: Iterable[Dataset]) -> Iterator[Dataset]:
     return (dataset for dataset in found if "@" not in dataset.name and dataset.name not in owners)
 
 
-async def _ancestors(datasets: Datasets, name: str) -> list[str]:
-    """The datasets that a clone came from, nearest first."""
-    found: list[str] = []
-    dataset = await datasets.look(name)
-    while dataset and dataset.origin:
-        found.append(dataset.origin.partition("@")[0])
-        dataset = await datasets.look(found[-1])
-    return found
+async def _descends_from_its_own(datasets: Datasets, generation: Dataset) -> bool:
+    """Whether it is a clone of a clone of … of a generation of its own volume. The nearest is most often one."""
+    ancestor: Dataset | None = generation
+    while ancestor and ancestor.origin:
+        parent = ancestor.origin.partition("@")[0]
+        if volume_of(parent) == volume_of(generation.name):
+            return True
+        ancestor = await datasets.look(parent)
+    return False

@@ -115,7 +115,8 @@ class Looking:
             operations=operations,
             stale_since=self.mirror.stale_since,
         )
-        return self._told("status", status, [*engine, *pool, *rows.troubles(seen, pools, self.clock())])
+        troubles = [*rows.troubles(seen, pools, self.clock()), *rows.exhausted(seen, conditions)]
+        return self._told("status", status, [*engine, *pool, *troubles])
 
     def _machine(self, machine: Machine) -> MachineStatus:
         here = machine.name == self.machine

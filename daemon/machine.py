@@ -1,19 +1,25 @@
 """This machine, brought up: its pool, engine, store and serving plane, each started or adopted."""
 
 import asyncio
+import logging
 import uuid
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from daemon.confidential import credentials
+from daemon.contents import committed
 from daemon.journal import rfc3339
+from daemon.keeping import Kept, keep
 from daemon.mirror import Mirror
 from daemon.node import ZONE, Node
 from daemon.records import Cluster, Machine
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import VERSION
+from daemon.watching import Watching
 from dataplane.bus import Bus
 from dataplane.firewall import Firewall
 from dataplane.gateway import Gateway
@@ -27,6 +33,8 @@ from dataplane.zfs import Zfs
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
 from runtime.network import Bridge, ensure_network
+
+log = logging.getLogger("ployzd")
 
 STORE_PORT = 4222
 MTU = 1420
@@ -59,7 +67,7 @@ class Up:
     vault: Vault
     store: Store
     mirror: Mirror
-    following: asyncio.Task[None]
+    following: tuple[asyncio.Task[None], ...]
 
 
 async def bring_up(settings: Settings) -> Up:
@@ -68,19 +76,45 @@ async def bring_up(settings: Settings) -> Up:
     for part in ("operations", "serving"):
         (settings.folder / part).mkdir(exist_ok=True)
     vault = await Vault.open(settings.folder / "vault")
-    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _engine(settings), _records(settings))
+    server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
+    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _engine(settings), _records(server))
     store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
     await _found(store, settings)
     mirror.load()
     docker.login = partial(credentials, store, vault)
-    serving = await _serving(settings, store)
+    names, gateway = _names(settings), _gateway(settings)
+    serving = await _serving(settings, store, names, gateway)
+    await _have_files(store, docker)
     node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving, vault)
-    return Up(node, docker, datasets, vault, store, mirror, asyncio.create_task(mirror.follow(), name="mirror"))
+    watching = Watching(settings.machine, serving, [docker])
+    keeping = (
+        Kept("nats-server", server.running, server.ensure),
+        Kept("dnsmasq", _found_by(names.process), names.ensure),
+        Kept("caddy", _found_by(gateway.process), gateway.ensure),
+    )
+    following = (
+        _going_on("mirror", mirror.follow()),
+        _going_on("watching", watching.follow()),
+        *(_going_on(kept.name, keep(kept)) for kept in keeping),
+    )
+    return Up(node, docker, datasets, vault, store, mirror, following)
+
+
+def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task beside all others, for ever. Should a bug end it, the log says so."""
+
+    def over(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()):
+            log.error("%s has a bug, and goes on only after a restart", name, exc_info=failure)
+
+    task = asyncio.create_task(effort, name=name)
+    task.add_done_callback(over)
+    return task
 
 
 async def _engine(settings: Settings) -> Docker:
     socket = settings.engine or await _own_engine(settings)
-    docker = Docker(socket, "ploy", settings.address)
+    docker = Docker(socket, "ploy", settings.address, files=settings.folder / "files")
     await ensure_network(docker.engine, Bridge(settings.subnet, settings.address, MTU))
     return docker
 
@@ -96,8 +130,7 @@ async def _own_engine(settings: Settings) -> Path:
     return place.socket
 
 
-async def _records(settings: Settings) -> Kv:
-    server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
+async def _records(server: NatsServer) -> Kv:
     await server.ensure()
     bus = await Bus.connect(server.url, seed=server.seed(), inbox=server.inbox)
     await bus.connected()
@@ -120,12 +153,31 @@ async def _found(store: Store, settings: Settings) -> None:
     await store.found(cluster, machine)
 
 
-async def _serving(settings: Settings, store: Store) -> ServingPlane:
-    folder = settings.folder / "serving"
+async def _have_files(store: Store, docker: Docker) -> None:
+    """What a machine lost of its instances' files is there again before the engine starts one of them anew."""
+    for record in (await store.namespaces()).values():
+        for id, by, files in committed(record.head) if record.head else ():
+            await docker.restore_files(id, by, files)
+
+
+def _found_by(process: Process) -> Callable[[], Awaitable[int | None]]:
+    async def pid() -> int | None:
+        return process.running()
+
+    return pid
+
+
+def _names(settings: Settings) -> Names:
+    return Names(settings.address, ZONE, settings.folder / "serving" / "names")
+
+
+def _gateway(settings: Settings) -> Gateway:
+    return Gateway(settings.gateway_listen, settings.folder / "serving" / "gateway")
+
+
+async def _serving(settings: Settings, store: Store, names: Names, gateway: Gateway) -> ServingPlane:
     firewall = Firewall(settings.services, "ploy0", settings.address)
-    names = Names(settings.address, ZONE, folder / "names")
-    gateway = Gateway(settings.gateway_listen, folder / "gateway")
     await asyncio.gather(firewall.ensure(), names.ensure(), gateway.ensure())
-    plane = ServingPlane(firewall, names, gateway, store, folder)
+    plane = ServingPlane(firewall, names, gateway, store, settings.folder / "serving")
     await plane.apply()
     return plane

@@ -9,26 +9,42 @@ from msgspec import Struct, inspect
 from daemon import manifest_rules, toml_text
 from daemon.manifest_fields import (
     LATER,
+    Capability,
+    Content,
+    Cpus,
+    Device,
     Duration,
+    Flag,
     Image,
     Interval,
     Keep,
+    LogSize,
+    Memory,
     Mode,
     Name,
     Owner,
     Port,
+    Published,
     Replicas,
     SecretName,
     Size,
+    Source,
+    Ulimit,
+    UlimitName,
     User,
     Variable,
     VolumeName,
 )
-from daemon.manifest_text import LARGEST, WHAT, read
+from daemon.manifest_text import LARGEST, WHAT, joined, read
 from daemon.shape import Asides, Fault, Fitting, Unfit
 from daemon.wire import Refused
 
-__all__ = ["LARGEST", "Hooks", "Manifest", "Ready", "Service", "Volume", "parse", "show"]
+# fmt: off
+__all__ = [
+    "LARGEST", "Hooks", "Log", "Manifest", "Place", "Ready", "Resources", "Service", "Volume",
+    "joined", "parse", "show",
+]
+# fmt: on
 
 
 class Ready(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +63,25 @@ class Hooks(Struct, frozen=True, forbid_unknown_fields=True):
 
     before: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+
+
+class Place(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where its instances run."""
+
+    machine: Name
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of what an instance writes is kept: the newest `max` bytes, or up to half of that less."""
+
+    max: LogSize = 100 * 2**20
+
+
+class Resources(Struct, frozen=True, forbid_unknown_fields=True):
+    """The most that each instance may use: processors, and bytes of memory."""
+
+    cpus: Cpus | None = None
+    memory: Memory | None = None
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +106,15 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     update: Literal["blue_green", "recreate"] = "blue_green"
     restart: Literal["on-failure", "no"] = "on-failure"
     hooks: Hooks = Hooks()
+    files: dict[str, Source] = {}
+    ulimits: dict[UlimitName, Ulimit] = {}
+    devices: tuple[Device, ...] = ()
+    cap_add: tuple[Capability, ...] = ()
+    read_only: Flag = False
+    log: Log = Log()
+    resources: Resources = Resources()
+    publish: dict[Published, str] = {}
+    place: Place | None = None
 
 
 class Volume(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,12 +129,14 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """A namespace, parsed and checked: every name in it leads somewhere, every value is in its unit.
 
     `update` is always `recreate` for a service with volumes; `routes` have their `{namespace}` filled in.
+    `files` holds what the services' files contain, by the path under which they name it.
     """
 
     namespace: Name
     services: dict[Name, Service] = {}
     volumes: dict[VolumeName, Volume] = {}
     keep: Keep = 10
+    files: dict[Source, Content] = {}
 
     @property
     def order(self) -> dict[str, set[str]]:
@@ -103,8 +149,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 # fmt: off
 _NOT_YET = (
-    "runtime", "branch_secrets", "files", "place", "ulimits", "devices", "cap_add", "read_only", "log",
-    "publish", "resources",
+    "runtime", "branch_secrets",
 )
 # fmt: on
 _NO_MOUNTS = Unfit(
@@ -117,6 +162,7 @@ _ASIDES: Asides = {
     Manifest: {"data": _LATER},
     Service: {**dict.fromkeys(_NOT_YET, _LATER), **dict.fromkeys(("mounts", "binds"), _NO_MOUNTS)},
     Hooks: {"on_branch": _LATER},
+    Place: {"labels": _LATER},
 }
 _MOST_FAULTS = 20
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # manifest asks us, not we it
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ROUTE = re.compile(rf"(?P<host>{_LABEL}(\.{_LABEL})*)(?P<path>(/[A-Za-z0-9._~-]+)*)", re.ASCII)
 _HTTP_PATH = re.compile(r"/[!-~]*", re.ASCII)
+_SEND = "deploy -f FILE sends what a file beside the manifest contains; or write it under [files]"
 _TARGET = re.compile(r"(/[^/:,\0-\x1f\x7f]+)+")
 
 
@@ -30,6 +31,10 @@ def faults(manifest: Manifest) -> Iterator[Fault]:
         yield from _volumes(name, service, manifest)
         yield from _relations(name, service, manifest)
         yield from _routes(name, service)
+        yield from _published(name, service)
+        yield from _files(name, service, manifest)
+    yield from _unused_files(manifest)
+    yield from _shared_ports(manifest)
     yield from _shared_volumes(manifest)
     yield from _shared_routes(manifest)
     yield from _cycles(manifest)
@@ -135,6 +140,42 @@ def _routes(name: str, service: Service) -> Iterator[Fault]:
         if not found or len(found["host"]) > 253 or {".", ".."} & set(found["path"].split("/")):
             why = f'should be like "shop.example.com" or "shop.example.com/api", in small letters, is {short(route)}'
             yield _fault("value", name, f"routes.{at}", why)
+
+
+def _published(name: str, service: Service) -> Iterator[Fault]:
+    for number, port in service.publish.items():
+        yield from _known("port of this service", port, service.ports, (name, f"publish.{number}"))
+
+
+def _files(name: str, service: Service, manifest: Manifest) -> Iterator[Fault]:
+    for target, source in service.files.items():
+        place = ("services", name, "files", target)
+        if not _is_target(target):
+            yield Fault("value", place, f"should be an absolute path, is {short(target)}")
+        for volume, at in service.volumes.items():
+            if f"{target}/".startswith(f"{at}/") or f"{at}/".startswith(f"{target}/"):
+                why = (
+                    f"and the volume {volume} at {at} cannot lie in each other: the file would be written into the data"
+                )
+                yield Fault("volume", place, why, "another path")
+        if source not in manifest.files:
+            yield Fault("reference", place, f"names {short(source)}, whose content is not there", _SEND)
+
+
+def _unused_files(manifest: Manifest) -> Iterator[Fault]:
+    named = {source for service in manifest.services.values() for source in service.files.values()}
+    for source in manifest.files:
+        if source not in named:
+            yield Fault("reference", ("files", source), "is a file of no service", "leave it out")
+
+
+def _shared_ports(manifest: Manifest) -> Iterator[Fault]:
+    first: dict[str, str] = {}
+    for name, service in manifest.services.items():
+        for number in service.publish:
+            if first.setdefault(number, name) != name:
+                why = f"is a port of the host that the service {first[number]} has already"
+                yield _fault("value", name, f"publish.{number}", why, "another port of the host")
 
 
 def _shared_volumes(manifest: Manifest) -> Iterator[Fault]:

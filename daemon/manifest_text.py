@@ -2,8 +2,11 @@
 
 import json
 import tomllib
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from daemon import toml_text
+from daemon.manifest_fields import write_content
 from daemon.wire import Refused
 
 LARGEST = 256 * 1024
@@ -21,6 +24,21 @@ def read(text: str) -> dict[str, Any]:
         _refuse("it is nested too deeply")
     except ValueError as wrong:
         _refuse(f"it is not {kind}: {wrong}")
+
+
+def joined(text: str, files: Mapping[str, bytes]) -> str:
+    """The text with what files contain, by their paths, in its table `files`: a manifest that needs no other file.
+
+    What a person wrote stays as it is, comments and all, unless it has such a table already: then it becomes JSON.
+    """
+    if not files:
+        return text
+    written = {path: write_content(content) for path, content in files.items()}
+    tree = read(text)
+    if text.lstrip().startswith("{") or "files" in tree:
+        held = tree.get("files")
+        return json.dumps({**tree, "files": {**held, **written} if isinstance(held, dict) else written}, default=str)
+    return f"{text.rstrip()}\n{toml_text.write({'files': written})}"
 
 
 def _measure(text: str) -> None:

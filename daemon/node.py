@@ -21,7 +21,8 @@ ZONE = "ployz.internal"
 class Datasets(Protocol):
     """ZFS. Names are full dataset names; a generation is `<root>/<namespace>/<volume>/<operation>`.
 
-    Each verb raises dataset.ZfsProblem or one of its kinds.
+    Each verb raises dataset.ZfsProblem or one of its kinds. What is made has `by` in the last part of its name, else
+    NotOurs is raised; marks are those of dataset.MARKS.
     """
 
     @property
@@ -43,8 +44,11 @@ class Datasets(Protocol):
     async def clone(self, snapshot: str, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
         """A mounted filesystem that begins as `snapshot`, with parents as `create`. Only `layout.quota` counts."""
 
-    async def promote(self, name: str) -> None:
-        """Make the clone `name` own the snapshots that it shares with its origin; nothing if it is no clone."""
+    async def promote(self, name: str) -> Dataset:
+        """Make the clone `name` own the snapshots that it shares with its origin; nothing if it is no clone.
+
+        Returns it as it is then.
+        """
 
     async def mark(self, name: str, marks: Mapping[str, str]) -> None:
         """Set marks on a dataset, and read them back."""
@@ -82,7 +86,8 @@ class Instances(Protocol):
         """Have a registry say that it takes these credentials. Raises instance.RegistryRefused."""
 
     async def create(self, specification: Specification, by: str) -> None:
-        """Make the instance, not started. One of this id that `by` made is fine; another raises NameTaken."""
+        """Make the instance with its files, not started. One of this id that `by` made is fine; another raises
+        NameTaken. Raises SettingIgnored where the engine made it otherwise than asked."""
 
     async def start(self, id: str) -> None:
         """Start it, unless it runs. It may end again at once: `ready` tells."""
@@ -91,10 +96,10 @@ class Instances(Protocol):
         """Stop it, by force after `grace` seconds, and see it stopped. Absent or stopped is fine."""
 
     async def remove(self, id: str) -> None:
-        """Stop it by force and remove it, if it bears our labels. Absent is fine."""
+        """Stop it by force and remove it and its files, if it bears our labels. Absent is fine."""
 
     async def take_back(self, id: str, by: str) -> None:
-        """Remove the instance if `by` made it; of a stranger's nothing is touched."""
+        """Remove the instance, and its files, if `by` made them; of a stranger's nothing is touched."""
 
     async def look(self, id: str) -> Condition | None:
         """The instance; None only if the engine itself says that it does not exist."""
@@ -146,7 +151,7 @@ class Records(Protocol):
         """Free a name that the namespace (and, where given, the operation `by`) holds; another's is not touched."""
 
     async def reservations(self, kind: str) -> dict[str, Reservation]:
-        """What is taken of a kind: `hostname`, `address` (instances') or `service` (virtual addresses)."""
+        """What is taken of a kind: `hostname`, `address` (instances'), `service` (virtual addresses), `port`."""
 
     async def point(self, namespace: str, number: int) -> DeployPoint | None:
         """A replaced deploy point."""
@@ -233,6 +238,9 @@ class Serving(Protocol):
 
     async def check(self, head: Head) -> None:
         """Have everything that would be applied if this head were committed validated. Raises ServingProblem."""
+
+    async def listening(self) -> set[int]:
+        """The ports of this host at which its own processes can be reached from elsewhere."""
 
     async def agrees(self, head: Head) -> str:
         """Ask the world whether it serves this head: empty if so, else what differs."""

@@ -12,7 +12,7 @@ import msgspec
 
 from daemon import problems
 from daemon.contention import Contention
-from daemon.journal import Listener, Story, stories, unanswered
+from daemon.journal import Listener, Story, Unwritten, stories, unanswered
 from daemon.preview import preview
 from daemon.primitive import By
 from daemon.undertaking import Means, Undertaking, answered, heading_of, require_expected
@@ -96,7 +96,10 @@ class Operations:
                     await self._free_if_over(name, claim.operation)
 
     async def _end_if_over(self, id: str) -> None:
-        story = self.story(id)
+        try:
+            story = self.story(id)
+        except Stuck:
+            return  # of another version: who can read it says how it ended
         if story and story.answer:
             await self.means.store.end(id, story.ending, story.events[-1].at)
 
@@ -115,7 +118,11 @@ class Operations:
 
     async def resolve(self, id: str) -> bool:
         """Bring an operation that does not run to its end; False if it is stuck. One that is over is fine."""
-        story = self.story(id) or await self._from_record(id)
+        try:
+            story = self.story(id)
+        except Stuck:
+            return False
+        story = story or await self._from_record(id)
         if not story or story.answer:
             return True
         try:
@@ -139,20 +146,21 @@ class Operations:
         if running := self.running.get(story.operation):
             return running
         heading = story.heading
-        running = Undertaking(story.operation, heading.request, heading.who, heading.at, self.means, decided=True)
+        running = Undertaking(story.operation, heading.request, heading.who, heading.at, self.means, course="resumed")
         self._launch(running, running.resume(story))
         return running
 
     def _launch(self, running: Undertaking, effort: Coroutine[Any, Any, Success]) -> None:
         async def whole() -> Success:
             try:
-                _require_not_aborted(running, effort)
+                running.set_out()
                 return await effort
             except Exception as failure:
                 if not problems.known(failure):
                     log.exception("%s failed in a way that nobody foresaw", running.id)
                 raise
             finally:
+                effort.close()
                 del self.running[running.id]
 
         self.running[running.id] = running
@@ -194,9 +202,11 @@ class Operations:
             return there  # somebody else was faster
         if not record or record.ending or record.machine != self.means.machine:
             return None
-        story = Story.begin(self.means.folder, heading_of(record))
-        story.tell("committing", why="the journal was lost; this story begins with the record")
-        return story
+        first = Event(id, self.means.now(), "committing", why="the journal was lost; this story begins with the record")
+        try:
+            return Story.begin(self.means.folder, heading_of(record), self.means.now, [first])
+        except Unwritten as failure:
+            raise problems.refused(failure, f"cannot carry on with {id}") from failure
 
     async def _preview(self, request: Mutation, how: How, who: str) -> Success:
         kind = self.means.written(request)["type"]
@@ -253,14 +263,6 @@ def _require_id(id: str) -> str:
 
 def _nobody(_event: Event) -> None:
     """Nobody listens: the journal has it."""
-
-
-def _require_not_aborted(running: Undertaking, effort: Coroutine[Any, Any, Success]) -> None:
-    """One that was aborted before it began does not begin; a task that is cancelled then would not even tell."""
-    running.begun = True
-    if running.cut:
-        effort.close()
-        raise problems.refused(asyncio.CancelledError(), f"cannot {running.request['type']}")
 
 
 def _require_same(id: str, asked: dict[str, Any], before: dict[str, Any]) -> None:

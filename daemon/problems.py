@@ -2,6 +2,7 @@
 
 import asyncio
 
+from daemon.journal import Unwritten
 from daemon.node import CommitLost, ServingProblem
 from daemon.primitive import NotSo
 from daemon.wire import Problem, Refused
@@ -12,13 +13,22 @@ from dataplane.gateway import GatewayProblem
 from dataplane.names import NamesProblem
 from dataplane.vault import VaultProblem
 from runtime.command import CommandError
-from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady, RegistryRefused
+from runtime.instance import (
+    EngineProblem,
+    EngineUnavailable,
+    ImageMissing,
+    NameTaken,
+    NotReady,
+    RegistryRefused,
+    SettingIgnored,
+)
 
 CODES: tuple[tuple[type[BaseException], str], ...] = (
     (CommitLost, "commit.lost"),
     (StoreDown, "store.down"),
     (Moved, "record.moved"),
     (NotSo, "verify.differs"),
+    (Unwritten, "journal.unwritable"),
     (ServingProblem, "serving.failed"),
     (FirewallProblem, "serving.failed"),
     (NamesProblem, "serving.failed"),
@@ -33,6 +43,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (RegistryRefused, "registry.refused"),
     (NameTaken, "instance.foreign"),
     (NotReady, "instance.not_ready"),
+    (SettingIgnored, "instance.setting"),
     (EngineProblem, "engine.failed"),
     (CommandError, "command.failed"),
     (asyncio.CancelledError, "operation.aborted"),
@@ -44,6 +55,8 @@ TRY = {
     "engine.down": "start the engine (or ployzd, which starts it), then try again",
     "pool.down": "zpool status on the machine",
     "pool.full": "ployzctl status shows what fills the pool",
+    "instance.setting": "leave the setting out, or have the machine's kernel and engine support it (docker info)",
+    "journal.unwritable": "free space where the journals are",
     "image.missing": "check the name, load the image into the machine's engine, or ployzctl registry login HOST",
 }
 

@@ -22,7 +22,8 @@ def heads_of(namespaces: Mapping[str, Namespace]) -> dict[str, Head]:
 
 
 def maps(heads: Heads, views: Sequence[View], down: Collection[str]) -> Maps:
-    """Where virtual addresses lead: to the committed instances, and for members of a view to its candidates.
+    """Where virtual addresses and published ports lead: to the committed instances, and at virtual addresses, for
+    members of a view, to its candidates.
 
     A member is refused where its candidate has no instance yet, and at ports that the candidate dropped.
     """
@@ -40,7 +41,9 @@ def maps(heads: Heads, views: Sequence[View], down: Collection[str]) -> Maps:
         for at, targets in _seen(view, heads.get(view.namespace), down).items()
         for member in view.members
     }
-    return Maps(committed, members)
+    services = (service for head in heads.values() for service in head.services.values())
+    published = {at: led for service in services for at, led in _published(service, away).items() if led}
+    return Maps(committed, members, published)
 
 
 def hosts(heads: Heads, views: Sequence[View]) -> dict[str, str]:
@@ -81,6 +84,13 @@ def _led(service: Service, away: Collection[str]) -> dict[Place, tuple[Place, ..
         for port in service.ports
         if service.address
     }
+
+
+def _published(service: Service, away: Collection[str]) -> dict[int, tuple[Place, ...]]:
+    """Where the ports of the host lead that the service has: everywhere where its own port leads to."""
+    ports = {port.name: port.number for port in service.ports}
+    led = {number: led for (_, number), led in _led(service, away).items()}
+    return {int(at): led.get(ports[name], ()) for at, name in service.specification.publish.items()}
 
 
 def _seen(view: View, head: Head | None, down: Collection[str]) -> dict[Place, tuple[Place, ...]]:

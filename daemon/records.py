@@ -167,6 +167,7 @@ class Operation(Struct, frozen=True):
     who: str
     began_at: str
     version: str
+    plans: int
     ending: str = ""
     ended_at: str = ""
 

@@ -92,6 +92,17 @@ def troubles(rows: Iterable[InstanceRow], pools: Iterable[PoolStatus], now: date
             yield f"the pool of {pool.machine} is {100 * pool.used // max(pool.size, 1)} % full"
 
 
+def exhausted(rows: Iterable[InstanceRow], conditions: Conditions) -> Iterator[str]:
+    """Instances that ended because they used more memory than they may."""
+    for row in rows:
+        found = (conditions or {}).get(row.id)
+        if found and found.out_of_memory:
+            yield (
+                f"instance {row.id} of {row.namespace}/{row.service} used more memory than resources.memory lets it, "
+                f"and was killed (last exit {row.last_exit})"
+            )
+
+
 def _keeps_restarting(row: InstanceRow, now: datetime) -> bool:
     if row.state == "restarting":
         return True

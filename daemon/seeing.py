@@ -12,7 +12,7 @@ async def see(node: Node) -> Seen:
     """Look around."""
     conditions = await node.instances.all()
     taken = {}
-    for kind in ("address", "service", "hostname"):
+    for kind in ("address", "service", "hostname", "port"):
         found = await node.records.reservations(kind)
         taken[kind] = {what: held.namespace for what, held in found.items() if held.operation}
     return Seen(
@@ -22,6 +22,7 @@ async def see(node: Node) -> Seen:
         services=node.services,
         up=frozenset(condition.id for condition in conditions if condition.status == "running"),
         taken=taken,
+        listening=frozenset(await node.serving.listening()),
     )
 
 

@@ -8,13 +8,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from daemon.node import View
+from daemon.node import ServingProblem, View
 from daemon.records import Head
 
 
 @dataclass(frozen=True)
 class Served:
-    """Files below `folder`, each replaced at one instant and on the disk before a verb returns."""
+    """Files below `folder`, each replaced at one instant and on the disk before a verb returns.
+
+    Raises ServingProblem where a file cannot be written.
+    """
 
     folder: Path
 
@@ -49,7 +52,14 @@ class Served:
 def _write(path: Path, content: bytes) -> None:
     if path.exists() and path.read_bytes() == content:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, content)
+    except OSError as failure:
+        raise ServingProblem(f"cannot keep what is served in {path}: {failure.strerror}") from failure
+
+
+def _replace(path: Path, content: bytes) -> None:
     made = path.with_suffix(".new")
     with made.open("wb") as file:
         file.write(content)

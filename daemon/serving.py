@@ -10,7 +10,7 @@ from typing import Protocol
 from daemon import projection
 from daemon.node import Records, ServingProblem, View
 from daemon.projection import Heads
-from daemon.records import Head
+from daemon.records import Head, Service
 from daemon.served import Served
 from daemon.wire import Refused
 from dataplane.gateway import Route
@@ -24,6 +24,7 @@ class Firewall(Protocol):
     async def apply(self, maps: Maps) -> None: ...
     async def check(self, maps: Maps) -> None: ...
     async def differs(self, maps: Maps) -> str: ...
+    async def listening(self) -> set[int]: ...
 
 
 class Names(Protocol):
@@ -77,6 +78,13 @@ class ServingPlane:
             self.served.forget(operation)
             await self._apply(await self._heads(committed))
 
+    def led_to(self) -> dict[str, Service]:
+        """The committed instances, by id, that no open operation withdrew."""
+        withdrawn = {id for view in self.served.views() for id in view.withdrawn}
+        heads = (self.served.heads() or {}).values()
+        services = [service for head in heads for service in head.services.values()]
+        return {each.id: service for service in services for each in service.instances if each.id not in withdrawn}
+
     async def mark_down(self, instances: Collection[str]) -> None:
         """Lead nobody to these instances, by id, and to all others again. It is an observation, never recorded."""
         async with self._one_at_a_time:
@@ -94,6 +102,10 @@ class ServingPlane:
             with _in_words():
                 await self.firewall.check(projection.maps(heads, others, self._down))
                 await self.gateway.check(projection.routes(heads))
+
+    async def listening(self) -> set[int]:
+        with _in_words():
+            return await self.firewall.listening()
 
     async def agrees(self, head: Head) -> str:
         """Of all else, what was applied last is to be served, and nothing more."""
@@ -127,7 +139,7 @@ class ServingPlane:
         """The maps, and where services that are leaving were led: the gateway still has routes to them."""
         staying = projection.addresses(heads)
         leaving = {at: led for at, led in self._led.everybody.items() if at[0] not in staying}
-        return Maps({**leaving, **maps.everybody}, maps.members)
+        return Maps({**leaving, **maps.everybody}, maps.members, maps.published)
 
     async def _heads(self, committed: Head | None = None) -> Heads:
         """The committed heads: the store's, or, while it is away, those that were applied last."""

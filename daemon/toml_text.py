@@ -10,18 +10,24 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 def write(tree: Tree) -> str:
-    """A document: top-level tables hold tables (`services`), each of which becomes a section of its own.
+    """A document: each top-level table becomes a section, and each table in it (`services.web`) one of its own.
 
     Strings, booleans, integers, finite floats, lists and tables of them can be written. Raises TypeError for others.
     """
+    plain, tables = _apart(tree)
+    return _lines(plain) + "".join(_section(key, table) for key, table in tables.items())
+
+
+def _section(name: str, table: Tree) -> str:
+    plain, tables = _apart(table)
+    head = f"\n[{_key(name)}]\n{_lines(plain)}" if plain else ""
+    return head + "".join(f"\n[{_key(name)}.{_key(inner)}]\n{_lines(held)}" for inner, held in tables.items())
+
+
+def _apart(tree: Tree) -> tuple[Tree, Mapping[str, Tree]]:
+    """What is no table, and what is."""
     plain = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
-    sections = [
-        f"\n[{_key(outer)}.{_key(inner)}]\n{_lines(table)}"
-        for outer, tables in tree.items()
-        if isinstance(tables, Mapping)
-        for inner, table in tables.items()
-    ]
-    return _lines(plain) + "".join(sections)
+    return plain, {key: value for key, value in tree.items() if isinstance(value, Mapping)}
 
 
 def _lines(table: Tree) -> str:

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from daemon import problems
 from daemon.contention import Contention
-from daemon.engine import Engine
-from daemon.journal import Answer, Heading, Listener, Story, rfc3339
+from daemon.engine import Engine, unwritable
+from daemon.journal import Answer, Heading, Listener, Story, Unwritten, rfc3339, unreadable
 from daemon.primitive import By, Primitive
 from daemon.records import Claim, Operation, Token
 from daemon.store import Store
@@ -20,7 +20,10 @@ from daemon.wire import Event, Failure, How, Mutation, Problem, Refused, Stuck, 
 from dataplane.entry import StoreDown
 
 VERSION = "0.1.0"
-"""Of the code that plans; in every journal, so that an upgrade knows which plans it can carry on."""
+"""Of the code that plans; in every journal, so that who cannot carry it on can say which version can."""
+PLANS = 1
+"""How plans are written. It grows when a plan of before cannot be carried on as it was meant: when a field of it means
+something else, or when the steps that it stands for have other positions or words."""
 
 log = logging.getLogger("ployzd")
 
@@ -44,12 +47,14 @@ class Means:
         return self.engine.node.machine
 
 
+Course = Literal["waiting", "going", "aborted", "resumed"]
+"""What an operation is about: its task was not scheduled yet, goes its way, or was told to turn back; or it brings to
+its ending what was decided before."""
+
+
 @dataclass
 class Undertaking:
-    """It has no story until it has its claims and its plan. `request` is what is written down of it.
-
-    `decided` says that an abort would come too late: it was aborted already, or it is being resumed.
-    """
+    """It has no story until it has its claims and its plan. `request` is what is written down of it."""
 
     id: str
     request: dict[str, Any]
@@ -59,9 +64,7 @@ class Undertaking:
     story: Story | None = None
     task: asyncio.Task[Success] | None = None
     listeners: list[Listener] = field(default_factory=list)
-    begun: bool = False
-    decided: bool = False
-    cut: bool = False
+    course: Course = "waiting"
 
     @property
     def primitive(self) -> Primitive:
@@ -71,13 +74,23 @@ class Undertaking:
     def abortable(self) -> bool:
         """Whether nothing has decided yet which way it goes."""
         told = self.story and (self.story.has("committing") or self.story.has("failed") or self.story.over)
-        return not (self.decided or told)
+        return self.course in ("waiting", "going") and not told
 
     def abort(self) -> None:
-        """Cut it. Only once: a second cut would cut what takes the first one back."""
-        self.decided = self.cut = True
-        if self.task and self.begun:
+        """Have it turn back. Only while it is `abortable`: a second time would cut what takes the first one back.
+
+        A task that is cancelled before it was scheduled would not even tell: that one finds out when it sets out.
+        """
+        going, self.course = self.course == "going", "aborted"
+        if self.task and going:
             self.task.cancel()
+
+    def set_out(self) -> None:
+        """Its task is scheduled. Raises Refused `operation.aborted` if it was aborted before that."""
+        if self.course == "aborted":
+            raise problems.refused(asyncio.CancelledError(), f"cannot {self.request['type']}")
+        if self.course == "waiting":
+            self.course = "going"
 
     def hear(self, event: Event) -> None:
         for listener in list(self.listeners):
@@ -94,13 +107,13 @@ class Undertaking:
             tokens = await contention.take(wanted, claim, how.wait)
             await require_expected(self.means.store, list(wanted), how)
             plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at, tokens))
+            story = self._begin(dict(wanted), tokens, plan)
         except (Exception, asyncio.CancelledError) as failure:
             await self._let_go(ours)
             if not problems.known(failure):
                 raise
             raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}".rstrip()) from failure
-        # From here on the claims stay until it is over: once its heading is on the disk, a restart resolves it.
-        story = self._begin(dict(wanted), tokens, plan)
+        # From here on the claims stay until it is over: its heading is on the disk, and a restart resolves it.
         return await self._conclude(story, self._run(story, plan))
 
     async def _require_new(self) -> None:
@@ -112,15 +125,27 @@ class Undertaking:
     async def resume(self, story: Story) -> Success:
         """Bring what was cut short, or is stuck, to its ending."""
         self._tie(story)
-        plan = msgspec.convert(story.heading.plan, self.primitive.Plan)
+        plan = self._understood(story.heading)
         return await self._conclude(story, self.means.engine.resolve(story, self.primitive, plan))
+
+    def _understood(self, heading: Heading) -> Any:
+        """The plan as it was meant. Raises Stuck `operation.unreadable` if it was written in another way."""
+        if heading.plans != PLANS:
+            why = f"it writes plans of format {heading.plans}, and this is ployz {VERSION} with format {PLANS}"
+            raise unreadable(self.id, why, heading.version)
+        if heading.primitive not in self.means.primitives:
+            raise unreadable(self.id, f"this version cannot {heading.primitive}", heading.version)
+        try:
+            return msgspec.convert(heading.plan, self.primitive.Plan)
+        except msgspec.ValidationError as error:
+            raise unreadable(self.id, str(error), heading.version) from error
 
     def _begin(self, claims: dict[str, str], tokens: dict[str, Token], plan: Any) -> Story:
         kept = msgspec.to_builtins(plan)
-        heading = Heading(self.id, self.request, kept, claims, tokens, self.who, self.at, VERSION)
+        heading = Heading(self.id, self.request, kept, claims, tokens, self.who, self.at, VERSION, PLANS)
         story = Story.begin(self.means.folder, heading, self.means.now)
         self._tie(story)
-        story.tell("planned")
+        story.note("planned")
         return story
 
     def _tie(self, story: Story) -> None:
@@ -146,7 +171,12 @@ class Undertaking:
         except Stuck as ending:
             ending.operation = self.id
             raise
-        story.conclude(answer)
+        try:
+            story.conclude(answer)
+        except Unwritten as failure:
+            stuck = unwritable(story, f"it is {story.ending.replace('_', ' ')}, but {failure}")
+            stuck.operation = self.id
+            raise stuck from failure
         await self._end(story)
         return answered(Answer(answer) if isinstance(answer, Success) else Answer(failure=answer))
 
@@ -198,6 +228,7 @@ def record_of(heading: Heading, machine: str) -> Operation:
         who=heading.who,
         began_at=heading.at,
         version=heading.version,
+        plans=heading.plans,
     )
 
 
@@ -212,4 +243,5 @@ def heading_of(record: Operation) -> Heading:
         record.who,
         record.began_at,
         record.version,
+        record.plans,
     )

@@ -21,7 +21,7 @@ DIAL = 2.0
 """Seconds until an attempt to connect is given up."""
 RETRY = 0.25
 """Seconds between attempts."""
-PING = 10
+PING = 30
 """Seconds between the client's own checks of a silent connection; it is closed after two without an answer."""
 
 HEADERS = 1024

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 MARK = "ployz:"
 """The prefix of the user properties that are ours; a mark's key is what follows it."""
 
+MARKS = ("operation", "namespace", "volume", "epoch", "state")
+"""The keys of all marks there are. A look asks ZFS for these and no others, so only these can be set."""
+
 
 @dataclass(frozen=True)
 class Dataset:

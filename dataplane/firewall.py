@@ -1,11 +1,17 @@
-"""Virtual addresses: one nftables table that leads them to instances, always replaced whole, in one transaction."""
+"""Virtual addresses and published ports: one nftables table leads them to instances, replaced in one transaction."""
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from shutil import which
 
 from dataplane.maps import TABLE, Elements, Maps, comments, elements, maps_of, parse, replaced, whole
-from runtime.command import CommandError, CommandFailed, CommandTimedOut, run
+from dataplane.sockets import listening
+from runtime.command import CommandError, CommandFailed, CommandTimedOut, finish, run
+
+THROUGH = "DOCKER-USER"
+"""The chain that Docker keeps for rules of others, and asks before its own."""
 
 
 class FirewallProblem(CommandError):
@@ -39,6 +45,8 @@ class Firewall:
         await run("ip", "route", "replace", *route)
         if not json.loads(await run("ip", "-j", "route", "show", *route)):
             raise FirewallProblem(f"cannot route {' '.join(route)}: `ip route replace` had no effect")
+        if which("iptables"):
+            await self._let_through()
 
     async def apply(self, maps: Maps) -> None:
         """Lead virtual addresses so, and no others, from one instant on. Open connections stay where they are.
@@ -64,9 +72,27 @@ class Firewall:
                 return f"{name} leads {key} to {has.get(key)}, not to {wanted.get(key)}"
         return ""
 
+    async def listening(self) -> set[int]:
+        """The ports at which the host's own processes can be reached: to publish one of them would cut it off."""
+        return listening()
+
     async def read(self) -> Maps:
         """What the kernel holds; empty maps where there is no table."""
         return maps_of((await self._listed())[1])
+
+    async def _let_through(self) -> None:
+        """Have the engine's own firewall, where there is one, forward what a published port led to an instance.
+
+        Docker drops whatever it did not publish itself, and what one table dropped no other can accept.
+        """
+        rule = f"{THROUGH} -o {self.interface} -m conntrack --ctstate DNAT -j ACCEPT"
+        list_them = partial(finish, "iptables", "-w", "-S", THROUGH, may_exit=(0, 1))
+        listed = await list_them()
+        if listed.code == 1 or f"-A {rule}" in listed.out.splitlines():
+            return  # 1: there is no such chain
+        await run("iptables", "-w", "-I", *rule.split())
+        if f"-A {rule}" not in (await list_them()).out.splitlines():
+            raise FirewallProblem(f"cannot let published ports through: `iptables -I {rule}` had no effect")
 
     async def _load(self, text: str, maps: Maps) -> CommandError | None:
         """Why the kernel does not hold these maps after `nft` was given the text; None if it does."""

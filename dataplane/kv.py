@@ -16,10 +16,10 @@ from msgspec import Struct
 from dataplane.bus import ANSWER, RETRY, Beat, Bus, Gone, Told
 from dataplane.entry import Entry, Moved, Sight, StoreDown
 
-HEARTBEAT = 2.0
-"""Seconds of silence after which the store tells a watcher that there is nothing new."""
-SILENCE = 3 * HEARTBEAT
+SILENCE = 25.0
 """Seconds after which a watcher that heard nothing at all begins again."""
+BEATS = 2.5
+"""How often within a listener's patience a store that has nothing new says so. Each time wakes a machine at rest."""
 
 WRONG_REVISION = (10071, 10164)
 NO_MESSAGE = 10037
@@ -110,7 +110,7 @@ class Kv:
 
     async def _follow(self, keys: str, patience: float) -> AsyncGenerator[tuple[str, Entry] | Sight, None]:
         async with self._bus.listen() as (subject, heard):
-            answer = await self._api(f"CONSUMER.CREATE.{self._stream}", self._consumer(keys, subject))
+            answer = await self._api(f"CONSUMER.CREATE.{self._stream}", self._consumer(keys, subject, patience))
             if answer.error:
                 raise StoreDown(answer.error.description)
             current, place = not answer.num_pending, 0
@@ -143,13 +143,13 @@ class Kv:
             "deny_delete": True,
         }
 
-    def _consumer(self, keys: str, subject: str) -> dict[str, Any]:
+    def _consumer(self, keys: str, subject: str, patience: float) -> dict[str, Any]:
         config = {
             "deliver_subject": subject,
             "deliver_policy": "last_per_subject",
             "filter_subject": self._prefix + keys,
             "ack_policy": "none",
-            "idle_heartbeat": int(HEARTBEAT * 1e9),
+            "idle_heartbeat": int(patience / BEATS * 1e9),
             "mem_storage": True,
             "num_replicas": 1,
         }

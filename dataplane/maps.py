@@ -1,4 +1,4 @@
-"""Where virtual addresses lead, written as an nftables table and read back from one.
+"""Where virtual addresses and published ports lead, written as an nftables table and read back from one.
 
 The table is made once; after that only its elements are replaced, in one transaction. To replace the table would
 lose connections: a packet meets the chains of both, one before the switch and one after it, and neither leads it
@@ -30,6 +30,8 @@ SHAPES = {
     "map many": f"{AT} . numgen random mod {SLOTS} : {TO}",
     "map member_one": f"ip saddr . {AT} : {TO}",
     "map member_many": f"ip saddr . {AT} . numgen random mod {SLOTS} : {TO}",
+    "map door_one": f"th dport : {TO}",
+    "map door_many": f"th dport . numgen random mod {SLOTS} : {TO}",
     "set closed": f"ip saddr . {AT}",
     "set own": "ip saddr . ip daddr",
 }
@@ -40,23 +42,28 @@ class Maps:
     """Where virtual addresses lead; what is in neither map is refused at once.
 
     `everybody` leads a place to its targets, to each about as often. `members` is consulted first, by source
-    address; with no targets the place is refused to that member, wherever everybody else may be led.
+    address; with no targets the place is refused to that member, wherever everybody else may be led. `published`
+    leads ports of the host's own addresses.
     """
 
     everybody: Mapping[Place, tuple[Place, ...]] = field(default_factory=dict)
     members: Mapping[tuple[str, Place], tuple[Place, ...]] = field(default_factory=dict)
+    published: Mapping[int, tuple[Place, ...]] = field(default_factory=dict)
 
 
 def elements(maps: Maps) -> Elements:
     """What the table holds for these maps. `own` are the pairs of an instance that reaches itself."""
     everybody: Led = {(*at,): led for at, led in maps.everybody.items()}
     members: Led = {(who, *at): led for (who, at), led in maps.members.items()}
-    targets = {target for led in (*everybody.values(), *members.values()) for target in led}
+    doors: Led = {(port,): led for port, led in maps.published.items()}
+    targets = {target for led in (*everybody.values(), *members.values(), *doors.values()) for target in led}
     return {
         "one": _single(everybody),
         "many": _spread(everybody),
         "member_one": _single(members),
         "member_many": _spread(members),
+        "door_one": _single(doors),
+        "door_many": _spread(doors),
         "closed": {at: () for at, led in members.items() if not led},
         "own": {(ip, ip): () for ip, _ in targets},
     }
@@ -67,7 +74,8 @@ def maps_of(held: Elements) -> Maps:
     everybody = {_place(at): led for at, led in _targets(held, "one", "many")}
     members = {(str(at[0]), _place(at[1:])): led for at, led in _targets(held, "member_one", "member_many")}
     closed = {(str(at[0]), _place(at[1:])): tuple[Place, ...]() for at in held.get("closed", {})}
-    return Maps(everybody, members | closed)
+    published = {int(at[0]): led for at, led in _targets(held, "door_one", "door_many")}
+    return Maps(everybody, members | closed, published)
 
 
 def whole(maps: Maps, services: str) -> str:
@@ -114,10 +122,16 @@ def _chains(services: str) -> dict[str, list[str]]:
         f'ip daddr {services} meta l4proto tcp reject with tcp reset comment "reset {services}"',
         f'ip daddr {services} reject comment "reject {services}"',
     ]
+    local = f"fib daddr type local ip daddr != 127.0.0.0/8 {both}"
+    doors = [
+        f'{local} dnat ip to th dport map @door_one comment "door"',
+        f'{local} dnat ip to th dport . {draw} map @door_many comment "door many {SLOTS}"',
+        f'{local} dnat ip to th dport map @door_one comment "door again"',
+    ]
     own = 'ct status dnat ip saddr . ip daddr @own masquerade comment "own"'
     return {
-        "prerouting": ["type nat hook prerouting priority -105", *members, *everybody],
-        "output": ["type nat hook output priority -105", *everybody],
+        "prerouting": ["type nat hook prerouting priority -105", *members, *everybody, *doors],
+        "output": ["type nat hook output priority -105", *everybody, *doors],
         "postrouting": ["type nat hook postrouting priority 95", own],
         "forwarded": ["type filter hook forward priority -10", *refused],
         "sent": ["type filter hook output priority -10", *refused],
@@ -159,8 +173,8 @@ def _lines(words: list[str]) -> str:
 
 
 def _element(it: Any) -> tuple[Key, Key]:
-    key, to = (it[0]["concat"], it[1]["concat"]) if isinstance(it, list) else (it["concat"], ())
-    return tuple(key), tuple(to)
+    key, to = it if isinstance(it, list) else (it, {"concat": ()})
+    return tuple(key["concat"]) if isinstance(key, dict) else (key,), tuple(to["concat"])
 
 
 def _place(words: Key) -> Place:

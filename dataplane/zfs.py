@@ -1,5 +1,8 @@
 """The datasets of this machine: made, marked, snapshotted, cloned and removed by ZFS, and read back after each change.
 
+What is made is made first and looked at once, afterwards: ZFS itself makes nothing over what is there, and the
+look tells whose it is. What is destroyed is looked at before.
+
 One code for OpenZFS and zfs-fuse. What they differ in is asked for once (`ask_abilities`), never guessed.
 """
 
@@ -8,13 +11,15 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
-from dataplane.dataset import MARK, Dataset, Layout, NotOurs, PoolUnavailable, Space, ZfsProblem
+from dataplane.dataset import MARK, MARKS, Dataset, Layout, NotOurs, PoolUnavailable, Space, ZfsProblem
 from dataplane.zfs_tool import OPERATION, Busy, Tool
 from runtime.command import CommandError, finish
 
-POLL = 0.1
-"""Seconds between two tries of a command that ZFS called busy. zfs-fuse is done with an unmount after 0.1 to 3."""
+POLLS = (0.01, 0.02, 0.04, 0.1)
+"""Seconds before the next tries of a command that ZFS called busy; the last one again and again. zfs-fuse is done
+with an unmount after 0.02 to 3."""
 
 LARGEST_MARK = 8191
 """Bytes. zfs-fuse aborts its own command at 9000."""
@@ -70,31 +75,35 @@ class Zfs:
 
     async def snapshot(self, datasets: Sequence[str], snapshot: str, by: str) -> None:
         names = [f"{dataset}@{snapshot}" for dataset in datasets]
+        for name in names:
+            _require_named(name, by)
+        objection = await self._take(datasets, snapshot, by)
         found = await self._found(*names)
         there = [found[name] for name in names if name in found]
-        if there and len(there) < len(names):
+        if not there:
+            raise objection or ZfsProblem(f"cannot snapshot {', '.join(datasets)}: zfs says it did, but there is none")
+        if len(there) < len(names):
             some = ", ".join(dataset.name for dataset in there)
             raise ZfsProblem(f"cannot snapshot all at one instant: of {', '.join(names)} there is already {some}")
         for dataset in there:
             _require_ours(dataset, by)
-        if not there:
-            await self._take(datasets, snapshot, by)
-        await self._mark_all(names, {OPERATION: by})
+        await self._complete(there, {OPERATION: by})
         if len(names) > 1:
             await self._clear_extras(names[0], by)
 
-    async def promote(self, name: str) -> None:
+    async def promote(self, name: str) -> Dataset:
         before = await self._require(name)
         if before.origin is None:
-            return
+            return before
         objection = await self._change("promote", name)
         after = await self._require(name)
         if after.origin == before.origin:
             raise objection or ZfsProblem(f"cannot promote {name}: zfs says it did, but it is a clone of the same")
+        return after
 
     async def mark(self, name: str, marks: Mapping[str, str]) -> None:
         self._require_below(name)
-        await self._mark_all([name], marks)
+        await self._set({name: marks})
 
     async def mount(self, name: str) -> str:
         self._require_below(name)
@@ -166,18 +175,25 @@ class Zfs:
     # Making
 
     async def _make(self, name: str, marks: Mapping[str, str], quota: int | None, how: tuple[str, ...]) -> None:
-        """Its marks are given with its creation, which ZFS does as one; only what was found unmarked is marked."""
-        parents = self._parents(name)
+        """Its marks are given with its creation, which ZFS does as one; only what was there unmarked is marked.
+
+        Most often its parents are there. Where it could not be made they are, and it is tried once more.
+        """
+        parents, by = self._parents(name), marks[OPERATION]
+        _require_named(name, by)
+        limit = {} if quota is None else {"refquota": str(quota)}
+        verb, *of = how
+        making = (verb, *_options(limit, marks, canmount="noauto"), *of, name)
+        objection = await self._change(*making)
         found = await self._found(*parents, name)
-        objection = None
-        if name in found:
-            _require_ours(found[name], marks[OPERATION])
-        else:
-            await self._make_parents([parent for parent in parents if parent not in found], marks[OPERATION])
-            limit = {} if quota is None else {"refquota": str(quota)}
-            verb, *of = how
-            objection = await self._change(verb, *_options(limit, marks, canmount="noauto"), *of, name)
-        await self._confirm(name, marks, objection)
+        if name not in found:
+            await self._make_parents([parent for parent in parents if parent not in found], by)
+            objection = await self._change(*making)
+            found = await self._found(name)
+        if name not in found:
+            raise objection or ZfsProblem(f"cannot make {name}: zfs says it did, but it does not exist")
+        _require_ours(found[name], by)
+        await self._complete([found[name]], marks)
 
     async def _make_parents(self, parents: Sequence[str], by: str) -> None:
         for parent in parents:
@@ -185,49 +201,39 @@ class Zfs:
             if objection and await self.look(parent) is None:
                 raise objection
 
-    async def _take(self, datasets: Sequence[str], snapshot: str, by: str) -> None:
+    async def _take(self, datasets: Sequence[str], snapshot: str, by: str) -> ZfsProblem | None:
         """The only way to several at one instant is, on zfs-fuse, all that lie below what they have in common.
 
         Those are not marked by the command: what bears no mark afterwards is what nobody asked for.
         """
         if len(datasets) == 1 or self.abilities.several_snapshots:
             names = [f"{dataset}@{snapshot}" for dataset in datasets]
-            objection = await self._change("snapshot", *_options({}, {OPERATION: by}), *names)
-        else:
-            common = os.path.commonpath(datasets)
-            self._require_below(common)
-            names = [f"{common}@{snapshot}"]
-            objection = await self._change("snapshot", "-r", *names)
-        if objection and names[0] not in await self._found(names[0]):
-            raise objection
+            return await self._change("snapshot", *_options({}, {OPERATION: by}), *names)
+        common = os.path.commonpath(datasets)
+        self._require_below(common)
+        return await self._change("snapshot", "-r", f"{common}@{snapshot}")
 
     # Marking
 
-    async def _mark_all(self, names: Sequence[str], marks: Mapping[str, str]) -> None:
-        """Set what is missing, and read it back."""
-        found = await self._found(*names)
-        for name in names:
-            if name not in found:
-                raise ZfsProblem(f"cannot mark {name}: it does not exist")
-        objections = [await self._mark(found[name], marks) for name in names]
-        if any(not _bears(found[name], marks) for name in names):
-            found = await self._found(*names)
-        for name, objection in zip(names, objections, strict=True):
-            _require_marks(name, found.get(name), marks, objection)
+    async def _complete(self, found: Sequence[Dataset], marks: Mapping[str, str]) -> None:
+        """Give each the marks that it lacks."""
+        lacking = {dataset.name: _lacking(dataset, marks) for dataset in found}
+        await self._set({name: missing for name, missing in lacking.items() if missing})
 
-    async def _mark(self, dataset: Dataset, marks: Mapping[str, str]) -> ZfsProblem | None:
-        missing = {key: value for key, value in marks.items() if dataset.marks.get(key) != value}
-        settings = [_setting(key, value) for key, value in missing.items()]
-        at_once = [settings] if self.abilities.several_marks and settings else [[setting] for setting in settings]
-        objections = [await self._change("set", *group, dataset.name) for group in at_once]
+    async def _set(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
+        """Set the marks of each, and read all of them back."""
+        if not wanted:
+            return
+        objections = {name: await self._set_on(name, marks) for name, marks in wanted.items()}
+        found = await self._found(*wanted)
+        for name, marks in wanted.items():
+            _require_marks(name, found.get(name), marks, objections[name])
+
+    async def _set_on(self, name: str, marks: Mapping[str, str]) -> ZfsProblem | None:
+        settings = [_setting(key, value) for key, value in marks.items()]
+        at_once = [settings] if self.abilities.several_marks else [[setting] for setting in settings]
+        objections = [await self._change("set", *group, name) for group in at_once]
         return next((objection for objection in objections if objection), None)
-
-    async def _confirm(self, name: str, marks: Mapping[str, str], objection: ZfsProblem | None) -> None:
-        found = await self.look(name)
-        if found is None:
-            raise objection or ZfsProblem(f"cannot make {name}: zfs says it did, but it does not exist")
-        if not _bears(found, marks):
-            await self._mark_all([name], marks)
 
     # Removing
 
@@ -265,12 +271,12 @@ class Zfs:
 
     async def _change(self, *argv: str) -> ZfsProblem | None:
         """Run `zfs ARGV`, again and again while it says *busy* and patience lasts; return its last objection."""
-        clock = asyncio.get_running_loop().time
+        clock, pauses = asyncio.get_running_loop().time, chain(POLLS, repeat(POLLS[-1]))
         until = clock() + self.patience
         while isinstance(objection := await self.tool.change(*argv), Busy):
             if clock() >= until:
                 return Busy(f"{objection} (`zfs {argv[0]}` was tried for {self.patience:g} seconds)")
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(next(pauses))
         return objection
 
 
@@ -286,12 +292,17 @@ def _require_ours(dataset: Dataset, by: str) -> None:
         raise NotOurs(f"{dataset.name} was not made by {by} but by {maker or 'nobody we know'}; it is not touched")
 
 
-def _bears(dataset: Dataset, marks: Mapping[str, str]) -> bool:
-    return marks.items() <= dataset.marks.items()
+def _require_named(name: str, by: str) -> None:
+    if not is_named_by(name, by):
+        raise NotOurs(f"{name} does not bear {by}, so nobody could tell who made it; it is not touched")
+
+
+def _lacking(dataset: Dataset, marks: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in marks.items() if dataset.marks.get(key) != value}
 
 
 def _require_marks(name: str, found: Dataset | None, marks: Mapping[str, str], objection: ZfsProblem | None) -> None:
-    if found is None or not _bears(found, marks):
+    if found is None or _lacking(found, marks):
         now = found.marks if found else "gone"
         raise objection or ZfsProblem(f"cannot mark {name}: zfs says it did, but its marks are {now}")
 
@@ -304,6 +315,8 @@ def _options(properties: Mapping[str, str], marks: Mapping[str, str], canmount: 
 
 
 def _setting(key: str, value: str) -> str:
+    if key not in MARKS:
+        raise ZfsProblem(f"cannot mark with {key}: it could not be read back, because it is none of {', '.join(MARKS)}")
     if len(value.encode()) > LARGEST_MARK or not value.isprintable():
         raise ZfsProblem(f"cannot mark with {key}: its value is not one line of at most {LARGEST_MARK} bytes")
     return f"{MARK}{key}={value}"

@@ -10,9 +10,9 @@ import re
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from dataplane.dataset import MARK, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
+from dataplane.dataset import MARK, MARKS, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
 from runtime.command import CommandError, CommandFailed, Finished, finish
 
 OPERATION = "operation"
@@ -21,14 +21,11 @@ OPERATION = "operation"
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
 """What a mount answers whose zfs-fuse has died; the second one at the moment of its death."""
 
-_ASKED = ("type", "guid", "origin", "used", "usedbydataset", MARK + OPERATION)
+_ASKED = ("type", "guid", "origin", "used", "usedbydataset", *(MARK + key for key in MARKS))
 _OWN = ("local", "received")
 _ABSENT = re.compile(r"cannot open '([^']+)': dataset does not exist")
-_READINGS = 5
 
 Row = dict[str, str]
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 class Busy(ZfsProblem):
@@ -85,18 +82,11 @@ class ZfsTool:
     async def read(self, *names: str, below: bool = False) -> dict[str, Dataset]:
         """Those that exist of `names`, and all below them if asked for, each with its own marks.
 
-        It takes two commands, at the same time: `all` shows marks whose keys nobody knows beforehand, but no guid
-        on zfs-fuse, and cannot be asked for together with another property. Where they differ they are asked again.
+        Marks are asked for by their keys, for zfs-fuse tells no guid to whoever asks for `all`.
         """
-        for _ in range(_READINGS):
-            rows, marks = await _both(
-                self._get(",".join(_ASKED), names, below=below),
-                self._marks(names, below=below),
-            )
-            if all(_own_operation(row) == marks.get(name, {}).get(OPERATION) for name, row in rows.items()):
-                where = _first_mounts()
-                return {name: _dataset(name, rows[name], marks.get(name, {}), where) for name in sorted(rows)}
-        raise ZfsProblem(f"cannot read {', '.join(names)}: zfs told {_READINGS} times two different stories about it")
+        rows = await self._get(",".join(_ASKED), names, below=below)
+        where = _first_mounts()
+        return {name: _dataset(name, rows[name], where) for name in sorted(rows)}
 
     async def change(self, *argv: str) -> ZfsProblem | None:
         """Run `zfs ARGV` and return its objection, if any. Raises PoolUnavailable if it does not answer."""
@@ -122,17 +112,6 @@ class ZfsTool:
         if pool not in rows:
             raise PoolUnavailable(f"there is no pool {pool} here; is it imported?")
         return _number(rows[pool], "used"), _number(rows[pool], "available")
-
-    async def _marks(self, names: Iterable[str], *, below: bool) -> dict[str, Row]:
-        """The own marks of each. What a dataset inherits, or a snapshot shows of its dataset, is not its own."""
-        flags = ("-Hp", *(("-r",) if below else ()), "-s", ",".join(_OWN))
-        told = await self._finish("get", *flags, *_COLUMNS, "all", *names, may_exit=(0, 1))
-        _absent(told)
-        marks: dict[str, Row] = {}
-        for name, key, value, _ in _lines(told.out):
-            if key.startswith(MARK):
-                marks.setdefault(name, {})[key.removeprefix(MARK)] = value
-        return marks
 
     async def _get(self, properties: str, names: Sequence[str], *, below: bool) -> dict[str, Row]:
         flags = ("-Hp", *(("-r",) if below else ()))
@@ -169,16 +148,6 @@ class ZfsTool:
 
 
 _COLUMNS = ("-o", "name,property,value,source")
-
-
-async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
-    """The results of both, once both have ended; the first failure if there is one."""
-    one, other = await asyncio.gather(first, second, return_exceptions=True)
-    if isinstance(one, BaseException):
-        raise one
-    if isinstance(other, BaseException):
-        raise other
-    return one, other
 
 
 def mounts(table: Path = Path("/proc/self/mountinfo")) -> list[tuple[str, str]]:
@@ -221,15 +190,15 @@ def _lines(out: str) -> Iterable[tuple[str, str, str, str]]:
         yield name, middle[0], "\t".join(middle[1:-1]), middle[-1]
 
 
-def _own_operation(row: Row) -> str | None:
-    key = MARK + OPERATION
-    return row[key] if row[f"source of {key}"] in _OWN else None
-
-
-def _dataset(name: str, row: Row, marks: Row, where: dict[str, str]) -> Dataset:
+def _dataset(name: str, row: Row, where: dict[str, str]) -> Dataset:
     alone = _number(row, "used" if "@" in name else "usedbydataset")
     origin = None if row["origin"] in ("-", "") else row["origin"]
-    return Dataset(name, row["guid"], origin, marks, alone, where.get(name))
+    return Dataset(name, row["guid"], origin, _own_marks(row), alone, where.get(name))
+
+
+def _own_marks(row: Row) -> Row:
+    """What a dataset inherits, or a snapshot shows of its dataset, is not its own."""
+    return {key: row[MARK + key] for key in MARKS if row[f"source of {MARK}{key}"] in _OWN}
 
 
 def _number(row: Row, key: str) -> int:

@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import docker
 
-from runtime import health, images, logs
+from runtime import changes, health, images, logs
 from runtime.connections import established
-from runtime.container import OPERATION, Inspected, condition, inspected, request
+from runtime.container import OPERATION, Inspected, condition, ignored, inspected, request
 from runtime.engine import Absent, Engine
+from runtime.files import Files
 from runtime.instance import (
     Check,
     Condition,
@@ -22,6 +24,7 @@ from runtime.instance import (
     ImageMissing,
     NameTaken,
     NotReady,
+    SettingIgnored,
     Specification,
 )
 from runtime.session import ExecSession, open_exec
@@ -44,13 +47,15 @@ async def nobody(_host: str) -> Credentials | None:
 
 
 class Docker:
-    """The engine behind `socket`. Instances join `network`; `dns` is the address of their name server.
-
-    `login` tells who we are at a registry whenever one is asked.
+    """The engine behind `socket`. Instances join `network`; `dns` is the address of their name server, `files` where
+    their files are kept. `login` tells who we are at a registry whenever one is asked.
     """
 
-    def __init__(self, socket: Path, network: str, dns: str | None = None, *, within: float = 30.0) -> None:
+    def __init__(
+        self, socket: Path, network: str, dns: str | None = None, *, files: Path, within: float = 30.0
+    ) -> None:
         self.engine = Engine(socket, within=within)
+        self.files = Files(files)
         self.network, self.dns = network, dns
         self.login: Login = nobody
 
@@ -75,8 +80,10 @@ class Docker:
     # ----------------------------------------------------------------------------------------------- changes
 
     async def create(self, specification: Specification, by: str) -> None:
-        """Make the container, not started. Raises NameTaken, ImageMissing."""
-        asked = request(specification, by, self.network, self.dns)
+        """Make the container, not started. Raises NameTaken, ImageMissing, SettingIgnored."""
+        files = await asyncio.to_thread(self.files.put, specification.id, by, specification.files)
+        wanted = replace(specification, mounts=(*specification.mounts, *files))
+        asked = request(wanted, by, self.network, self.dns)
         problem = await self._try(f"cannot create {specification.id}", lambda client: client.create_container(**asked))
         found = await self._find(specification.id)
         if found is None:
@@ -85,6 +92,12 @@ class Docker:
             raise problem or _lied("create", specification.id)
         if found.labels.get(OPERATION) != by:
             raise NameTaken(f"cannot create {specification.id}: {_whose(found)} has that name")
+        if lacks := list(ignored(found, specification)):
+            raise SettingIgnored(f"the engine made {specification.id} otherwise than asked: {'; '.join(lacks)}")
+
+    async def restore_files(self, id: str, by: str, files: Mapping[str, bytes]) -> None:
+        """Have the files of an instance there again, should this machine have lost them."""
+        await asyncio.to_thread(self.files.put, id, by, files)
 
     async def start(self, id: str) -> None:
         """Start it unless it runs, and see that it did start."""
@@ -110,17 +123,18 @@ class Docker:
     async def remove(self, id: str) -> None:
         """Stop it by force and remove it. Raises NameTaken for a container without our labels."""
         found = await self._find(id)
-        if found is None:
-            return
-        if OPERATION not in found.labels:
-            raise NameTaken(f"cannot remove {id}: {_whose(found)} has that name")
-        await self._remove(id, found)
+        if found is not None:
+            if OPERATION not in found.labels:
+                raise NameTaken(f"cannot remove {id}: {_whose(found)} has that name")
+            await self._remove(id, found)
+        await asyncio.to_thread(self.files.remove, id)
 
     async def take_back(self, id: str, by: str) -> None:
         """Remove it if `by` made it."""
         found = await self._find(id)
         if found is not None and found.labels.get(OPERATION) == by:
             await self._remove(id, found)
+        await asyncio.to_thread(self.files.remove, id, by)
 
     async def _remove(self, id: str, found: Inspected) -> None:
         problem = await self._try(
@@ -189,6 +203,10 @@ class Docker:
     ) -> AsyncGenerator[logs.Line, None]:
         """Lines of both streams with their times, oldest first; `since` is Unix seconds. Raises EngineProblem."""
         return logs.lines(self.engine.socket, id, follow=follow, since=since, tail=tail)
+
+    def running(self) -> AsyncGenerator[frozenset[str], None]:
+        """The ids of the instances that run, now and after each change, for ever."""
+        return changes.running(self)
 
     # ----------------------------------------------------------------------------------------------- waiting
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Mount:
-    """A directory of the host, seen inside an instance."""
+    """A directory or file of the host, seen inside an instance."""
 
     source: str
     target: str
@@ -15,10 +15,28 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """What an instance may do besides what its image needs, and the most that it may use.
+
+    `ulimits` are soft and hard by their names, -1 is unlimited; `devices` paths of the host; `cap_add` without
+    `CAP_`; `read_only` is about its root; `log` and `memory` are bytes.
+    """
+
+    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    read_only: bool = False
+    log: int = 100 * 2**20
+    cpus: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
 class Specification:
     """An instance to be made: everything chosen beforehand, nothing left to the engine.
 
     `id` is its name with the engine, unguessable because Docker resolves container names across namespaces.
+    `files` are what it finds, read-only, at these paths; they are made, and removed, together with it.
     `image` is a digest or an image id. `labels` and the operation that makes it are its marks. `stop_grace` is
     seconds. `survives` says whether the engine restarts it when it fails (never at boot).
     """
@@ -37,6 +55,8 @@ class Specification:
     shm: int | None = None
     stop_grace: float = 10.0
     survives: bool = True
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    bounds: Bounds = Bounds()
 
 
 Status = Literal["created", "running", "restarting", "stopped"]
@@ -54,7 +74,8 @@ class Credentials:
 class Condition:
     """An instance as the engine tells it. `image` is what it was made from, `digest` that image's id.
 
-    `since` is RFC 3339 UTC; `last_exit` is None while it has never ended.
+    `since` is RFC 3339 UTC; `last_exit` is None while it has never ended, and `out_of_memory` says that it ended
+    because it used more memory than it may.
     """
 
     id: str
@@ -66,6 +87,7 @@ class Condition:
     since: str | None = None
     restarts: int = 0
     last_exit: int | None = None
+    out_of_memory: bool = False
     pid: int | None = None
 
 
@@ -110,6 +132,10 @@ class RegistryRefused(EngineProblem):
 
 class NameTaken(EngineProblem):
     """An instance of this name was made by somebody else; it was not touched."""
+
+
+class SettingIgnored(EngineProblem):
+    """The engine made the instance, but not as it was asked to."""
 
 
 class NotReady(EngineProblem):

@@ -1,11 +1,13 @@
 """Change a namespace: deploy, and roll back."""
 
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from ctl.ask import mutate
+from ctl.files import files
 from ctl.flags import Count, Flags
 from ctl.grammar import command
 from ctl.listen import Failed
@@ -28,7 +30,8 @@ def deploy(flags: Flags, file: str, word: str | None) -> Answer:
     if word not in (None, "preview"):
         raise click.UsageError(f"{word} is not a part of it: the manifest names the namespace", _context())
     flags.preview = flags.preview or word == "preview"
-    return answer(mutate(Deploy(manifest(file)), flags))
+    text = manifest(file)
+    return answer(mutate(Deploy(text, files(text, Path() if file == "-" else Path(file).parent)), flags))
 
 
 @command("rollback", example="ployzctl rollback shop --to 4", changes=True)
@@ -71,7 +74,7 @@ def _read(file: str) -> bytes:
             return _enough(opened)
     except FileNotFoundError:
         hint = "-f with the path of a manifest, or -f - for stdin"
-        raise _refused("missing", file, "there is no such file", hint) from None
+        raise _refused("no_file", file, "there is no such file", hint) from None
     except OSError as error:
         raise _refused("unreadable", file, error.strerror or str(error), "-f with the path of a file") from None
 

@@ -19,23 +19,29 @@ def steps(change: Change, node: Node) -> list[Part]:
         *_group(stopping),
         *_some(change.snapshot, data.snapshot(change, node)),
         *_group([data.generation(change, generation, node) for generation in change.generations]),
-        *(part for level in change.levels for part in _level(change, level, node)),
-        serving.check(change, node),
+        *(part for members in _before_the_commit(change, node) for part in _group(members)),
         Commit(
             f"commit deploy {change.after.deploy} of {change.after.namespace}",
             do=lambda: node.records.commit(change.after.namespace, change.after, change.operation, change.token),
             settle=lambda: node.records.settle(change.after.namespace, change.operation),
         ),
         serving.flip(change, node),
-        *_group([*_owning(change, node), *_leaving(change, node)]),
-        *_some(change.before, data.keep_point(change, node)),
+        *_group([*_owning(change, node), *_leaving(change, node), *_remembering(change, node)]),
         *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
         *_some(change.releases, names.release(change, node)),
     ]
 
 
+def _before_the_commit(change: Change, node: Node) -> list[list[Step]]:
+    """What starts, level by level, with the check beside what comes last: that waits for instances most of the time."""
+    groups = [members for level in change.levels for members in _level(change, level, node) if members]
+    return [*groups[:-1], [serving.check(change, node), *(groups[-1] if groups else ())]]
+
+
 def _owning(change: Change, node: Node) -> list[Step]:
-    return [data.own(generation, node) for generation in change.generations]
+    marking = [data.own(generation, node) for generation in change.generations]
+    olds = [(generation.volume, data.before(change, generation)) for generation in change.generations]
+    return [*marking, *(data.unmount(volume, old, node) for volume, old in olds if old)]
 
 
 def _leaving(change: Change, node: Node) -> list[Step]:
@@ -46,11 +52,15 @@ def _leaving(change: Change, node: Node) -> list[Step]:
     ]
 
 
-def _level(change: Change, level: Level, node: Node) -> list[Part]:
+def _remembering(change: Change, node: Node) -> list[Step]:
+    return [data.keep_point(change, node)] if change.before else []
+
+
+def _level(change: Change, level: Level, node: Node) -> list[list[Step]]:
     first = [instances.run_one_shot(change, hook, node) for hook in level.hooks if hook.one_shot]
     starts = [instances.start(change, candidate, node) for candidate in level.candidates]
     inside = [instances.run_inside(hook, node) for hook in level.hooks if hook.inside]
-    return [*_group(first), *_group(starts), *_group(inside)]
+    return [first, starts, inside]
 
 
 def _group(members: list[Step]) -> list[Part]:

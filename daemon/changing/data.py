@@ -48,25 +48,34 @@ def own(new: Generation, node: Node) -> Step:
     )
 
 
-def settle_lineage(change: Change, new: Generation, node: Node) -> Step:
+def before(change: Change, new: Generation) -> str | None:
+    """The generation that a new one replaces."""
     old = change.before.volumes.get(new.volume) if change.before else None
+    return change.dataset(old) if old else None
 
+
+def unmount(volume: str, old: str, node: Node) -> Step:
+    """While other things go on: zfs-fuse calls what was unmounted a moment ago busy."""
+    return Step(f"unmount the generation of {volume} that was current", lambda: node.datasets.unmount(old))
+
+
+def settle_lineage(change: Change, new: Generation, node: Node) -> Step:
     async def do() -> None:
         await lineage.make_independent(node.datasets, new.dataset)
-        await lineage.retire(node.datasets, lineage.volume_of(new.dataset), change.dataset(old) if old else None)
+        await lineage.retire(node.datasets, lineage.volume_of(new.dataset), before(change, new))
 
     return Step(f"let the new generation of {new.volume} own its snapshots", do)
 
 
 def keep_point(change: Change, node: Node) -> Step:
-    before = change.before
+    replaced = change.before
 
     async def do() -> None:
-        assert before
+        assert replaced
         held = await _held(change, node)
-        await node.records.keep_point(DeployPoint(before, held, change.operation, change.at))
+        await node.records.keep_point(DeployPoint(replaced, held, change.operation, change.at))
 
-    return Step(f"write deploy {before.deploy if before else 0} into the history", do)
+    return Step(f"write deploy {replaced.deploy if replaced else 0} into the history", do)
 
 
 async def _held(change: Change, node: Node) -> tuple[Held, ...]:

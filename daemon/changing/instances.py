@@ -5,6 +5,7 @@ from functools import partial
 
 from daemon.change import Candidate, Change, Hook, Old
 from daemon.changing import secrets
+from daemon.contents import contents
 from daemon.node import Node
 from daemon.primitive import Step, confirm
 from runtime.instance import Mount, NotReady
@@ -31,7 +32,9 @@ def start(change: Change, candidate: Candidate, node: Node) -> Step:
     async def do() -> None:
         mounts = [Mount(await _own_data(change, name, node), target) for target, name in candidate.data.items()]
         mounts += await secrets.shown(change, candidate.specification, candidate.secrets, node)
-        await node.instances.create(replace(candidate.specification, mounts=tuple(mounts)), change.operation)
+        files = contents(change.after, candidate.files)
+        made = replace(candidate.specification, mounts=tuple(mounts), files=files)
+        await node.instances.create(made, change.operation)
         await node.instances.start(id)
         await node.instances.ready(id, candidate.check)
 
@@ -57,7 +60,8 @@ def run_one_shot(change: Change, hook: Hook, node: Node) -> Step:
 
     async def do() -> None:
         mounts = await secrets.shown(change, settings, hook.secrets, node)
-        await node.instances.create(replace(settings, mounts=tuple(mounts)), change.operation)
+        made = replace(settings, mounts=tuple(mounts), files=contents(change.after, hook.files))
+        await node.instances.create(made, change.operation)
         await node.instances.start(settings.id)
         ended = await node.instances.ended(settings.id, hook.within)
         _require_success(hook, ended.code, ended.output)

@@ -28,7 +28,8 @@ def release(change: Change, node: Node) -> Step:
 
 
 def _spoken(names: tuple[Name, ...]) -> str:
-    addresses = [name for name in names if name.kind != "hostname"]
+    addresses = [name for name in names if name.kind in ("address", "service")]
     hosts = [name.what for name in names if name.kind == "hostname"]
+    ports = [f"port {name.what} of the host" for name in names if name.kind == "port"]
     counted = [f"{len(addresses)} address{'es' if len(addresses) > 1 else ''}"] if addresses else []
-    return " and ".join([*counted, *hosts])
+    return " and ".join([*counted, *hosts, *ports])

@@ -12,7 +12,8 @@ from daemon.manifest import Service as ServiceManifest
 from daemon.manifest import Volume as VolumeManifest
 from daemon.planning import identity
 from daemon.planning.instances import Next, levels
-from daemon.planning.names import free, released, require_own_hostnames, reserved
+from daemon.planning.names import free, released, require_own_hostnames, require_own_ports, reserved
+from daemon.planning.places import require_here
 from daemon.planning.secrets import versions
 from daemon.primitive import By
 from daemon.records import Head, Namespace, Running, Token, Volume
@@ -45,7 +46,8 @@ class Wanted:
 @dataclass(frozen=True)
 class Seen:
     """What was seen of the world. `up` are the ids of instances that run; `taken` the reserved names of each
-    kind, with the namespace that holds them; `subnet` and `services` the ranges that addresses come from."""
+    kind, with the namespace that holds them; `subnet` and `services` the ranges that addresses come from; `listening`
+    the ports of the host on which a process of its own can be reached."""
 
     machine: str
     root: str
@@ -53,12 +55,15 @@ class Seen:
     services: str
     up: frozenset[str]
     taken: Mapping[str, Mapping[str, str]]
+    listening: frozenset[int] = frozenset()
 
 
 def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change:
     """The plan that makes the namespace what is wanted. Raises Refused where it can't be."""
     before = record.head
     require_own_hostnames(wanted.manifest, seen.taken["hostname"])
+    require_own_ports(wanted.manifest, seen.taken["port"], seen.listening)
+    require_here(wanted.manifest, seen.machine)
     wanted = replace(wanted, secrets=versions(record, wanted.manifest, wanted.secrets))
     addresses = free(seen.subnet, seen.taken["address"], by.operation)
     nexts = _nexts(before, wanted, seen, addresses, by)
@@ -95,7 +100,7 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
 def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[str], by: By) -> list[Next]:
     olds = before.services if before else {}
     marked = {
-        name: identity.of(specification, wanted.digests[name], wanted.manifest.volumes, _seen_by(specification, wanted))
+        name: identity.of(specification, wanted.digests[name], wanted.manifest, _seen_by(specification, wanted))
         for name, specification in wanted.manifest.services.items()
     }
     changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}

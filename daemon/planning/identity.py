@@ -5,24 +5,29 @@ from collections.abc import Mapping
 
 import msgspec
 
-from daemon.manifest import Service, Volume
+from daemon.manifest import Manifest, Service
 from runtime.instance import Check
 
-ROUTING = frozenset({"after", "routes", "replicas", "hooks", "update", "ready", "ports", "pull", "image"})
+ROUTING = frozenset(
+    {"after", "routes", "replicas", "hooks", "update", "ready", "ports", "pull", "image", "publish", "place"}
+)
 """Settings that no instance feels: changing them replaces none."""
 
+_LEFT_OUT = msgspec.to_builtins(Service(image=""))
 
-def of(specification: Service, digest: str, volumes: Mapping[str, Volume], secrets: Mapping[str, int]) -> str:
-    """A hash of all that an instance feels: its image's digest, its settings, its volumes' layouts, the versions of
-    its secrets.
 
-    The digest, not the image's name: a tag that moved is a change.
+def of(specification: Service, digest: str, manifest: Manifest, secrets: Mapping[str, int]) -> str:
+    """A hash of all that an instance feels: its image's digest, its settings, its files, its volumes' layouts.
+
+    The digest, not the image's name: a tag that moved is a change. What files contain, not where that came from;
+    of secrets their versions, never their values.
+    A setting that is left out is not part of it, so that a release which knows more settings replaces nothing.
     """
-    settings = {
-        key: value for key, value in msgspec.to_builtins(specification).items() if key not in {*ROUTING, "secrets"}
-    }
-    if secrets:
-        settings["secrets"] = dict(secrets)
+    felt = {key: value for key, value in msgspec.to_builtins(specification).items() if key not in ROUTING}
+    files = {target: manifest.files[source] for target, source in specification.files.items()}
+    felt |= {"files": files, "secrets": dict(secrets) or []}
+    settings = {key: value for key, value in felt.items() if value != _LEFT_OUT.get(key)}
+    volumes = manifest.volumes
     layouts = {name: volumes[name] for name in specification.volumes if name in volumes}
     whole = msgspec.json.encode([digest, settings, layouts], order="deterministic")
     return hashlib.sha256(whole).hexdigest()[:16]

@@ -10,7 +10,7 @@ from daemon.node import ZONE
 from daemon.planning import identity
 from daemon.records import Head, Running
 from daemon.wire import Action
-from runtime.instance import Specification
+from runtime.instance import Bounds, Specification
 
 HOOK_WITHIN = 3600.0
 """Seconds that a hook may take: schema migrations of large tables do take long; Ctrl-C ends them earlier."""
@@ -62,7 +62,8 @@ def _candidates(each: Next, after: Head, root: str) -> Iterator[Candidate]:
     }
     for instance in each.fresh:
         specification = _specification(each, instance.id, instance.ip, after.namespace)
-        yield Candidate(each.name, specification, data, identity.check(each.specification), secrets=each.secrets)
+        check = identity.check(each.specification)
+        yield Candidate(each.name, specification, data, check, each.specification.files, each.secrets)
 
 
 def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
@@ -71,7 +72,8 @@ def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
         return Hook(each.name, argv, HOOK_WITHIN, inside=each.fresh[0].id)
     id = f"{after.namespace}-{each.name}-hook-{after.operation}"
     settings = _specification(each, id, one_shots[each.name], after.namespace, command=argv)
-    return Hook(each.name, argv, HOOK_WITHIN, one_shot=settings, secrets=each.secrets)
+    files = each.specification.files
+    return Hook(each.name, argv, HOOK_WITHIN, one_shot=settings, files=files, secrets=each.secrets)
 
 
 def _specification(
@@ -92,4 +94,17 @@ def _specification(
         shm=settings.shm,
         stop_grace=settings.stop_grace,
         survives=settings.restart == "on-failure" and command is None,
+        bounds=_bounds(settings),
+    )
+
+
+def _bounds(settings: manifest.Service) -> Bounds:
+    return Bounds(
+        ulimits=settings.ulimits,
+        devices=settings.devices,
+        cap_add=settings.cap_add,
+        read_only=settings.read_only,
+        log=settings.log.max,
+        cpus=settings.resources.cpus,
+        memory=settings.resources.memory,
     )

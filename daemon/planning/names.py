@@ -46,11 +46,29 @@ def require_own_hostnames(manifest: Manifest, taken: Mapping[str, str]) -> None:
             )
 
 
+def require_own_ports(manifest: Manifest, taken: Mapping[str, str], listening: Container[int]) -> None:
+    """No port of the host may be published that another namespace holds, or a process of the host listens on."""
+    for name, service in manifest.services.items():
+        for number in service.publish:
+            holder = taken.get(number)
+            stranger = holder is None and int(number) in listening
+            require(
+                holder in (None, manifest.namespace) and not stranger,
+                "name.taken",
+                f"cannot publish {manifest.namespace}/{name} at port {number} of the host",
+                "a process of the host listens there" if stranger else f"the namespace {holder} has that port",
+                f"another port; `ss -lnptu sport = :{number}` on the host tells who it is"
+                if stranger
+                else "another port, or remove it there first",
+            )
+
+
 def held(head: Head | None) -> set[Name]:
     """Every name that a head stands on."""
     services = head.services.values() if head else ()
     names = {Name("address", instance.ip) for service in services for instance in service.instances}
     names |= {Name("service", service.address) for service in services if service.address}
+    names |= {Name("port", number) for service in services for number in service.specification.publish}
     return names | {Name("hostname", host(route)) for service in services for route in service.routes}
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from daemon import changing
 from daemon.change import Change
-from daemon.manifest import Manifest, parse
+from daemon.manifest import Manifest, joined, parse
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
 from daemon.primitive import By, Part, Told
@@ -16,15 +16,16 @@ Plan = Change
 
 
 def claims(ask: Deploy) -> dict[str, Literal["change", "read"]]:
-    return {parse(ask.manifest).namespace: "change"}
+    return {parse(joined(ask.manifest, ask.files)).namespace: "change"}
 
 
 async def plan(ask: Deploy, node: Node, by: By) -> Change:
-    manifest = parse(ask.manifest)
+    text = joined(ask.manifest, ask.files)
+    manifest = parse(text)
     record = await node.records.namespace(manifest.namespace)
     await require_room(node, f"cannot deploy {manifest.namespace}")
     digests = await _digests(manifest, node)
-    return plan_change(record, Wanted(manifest, ask.manifest, digests, manifest.volumes), await see(node), by)
+    return plan_change(record, Wanted(manifest, text, digests, manifest.volumes), await see(node), by)
 
 
 async def _digests(manifest: Manifest, node: Node) -> dict[str, str]:

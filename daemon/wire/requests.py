@@ -18,9 +18,12 @@ LARGEST_SECRET = 64 * 1024
 
 
 class Deploy(Struct, frozen=True, forbid_unknown_fields=True, tag="deploy"):
-    """Make a namespace what a manifest says. `manifest` is its text, TOML or JSON."""
+    """Make a namespace what a manifest says. `manifest` is its text, TOML or JSON; `files` what the files contain
+    that it names, by the paths under which it does.
+    """
 
     manifest: str
+    files: dict[str, bytes] = {}
 
 
 class Rollback(Struct, frozen=True, forbid_unknown_fields=True, tag="rollback"):

@@ -66,7 +66,7 @@ def real_engine(*more: str, ended_by: Sequence[int] = ()) -> Iterator[RealEngine
     folder = Path(tempfile.mkdtemp(prefix="p"))
     place = EnginePlace(folder, folder / "s", "10.209.1.1/24", 1420)
     pid = asyncio.run(_started(place, more))
-    instances = Docker(place.socket, BRIDGE.name, BRIDGE.gateway)
+    instances = Docker(place.socket, BRIDGE.name, BRIDGE.gateway, files=folder / "files")
     raw = docker.APIClient(f"unix://{place.socket}", version="auto", timeout=60)
     try:
         assert raw.info()["Driver"] == "overlay2", "the tests' folder is on a filesystem that overlay2 cannot use"

@@ -66,7 +66,7 @@ def test_what_the_engine_is_told(real: RealEngine) -> None:
         host = told["HostConfig"]
         assert (host["ShmSize"], host["Dns"], host["DnsSearch"]) == (8 * 1024 * 1024, [BRIDGE.gateway], ["x.y"])
         assert host["RestartPolicy"]["Name"] == "on-failure"
-        assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "50m", "max-file": "2"}}
+        assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": str(50 * 2**20), "max-file": "2"}}
         once = real.raw.inspect_container(await started(real, survives=False))
         assert once["HostConfig"]["RestartPolicy"]["Name"] == "no"
 

@@ -34,9 +34,9 @@ def liar(real: RealEngine) -> Iterator[Liar]:
 
 
 @pytest.fixture
-def lied_to(liar: Liar) -> Iterator[Docker]:
+def lied_to(real: RealEngine, liar: Liar) -> Iterator[Docker]:
     """An adapter that talks to the liar, and waits for no answer longer than half a second."""
-    instances = Docker(liar.path, BRIDGE.name, BRIDGE.gateway)
+    instances = Docker(liar.path, BRIDGE.name, BRIDGE.gateway, files=real.place.folder / "files")
     yield instances
     liar.lies(None, "")
     instances.close()
@@ -146,7 +146,7 @@ def test_the_beginning_of_an_id_is_no_name(real: RealEngine) -> None:
 
 
 def test_an_engine_that_is_not_there(real: RealEngine) -> None:
-    nobody = Docker(real.place.socket.with_name("nobody"), BRIDGE.name)
+    nobody = Docker(real.place.socket.with_name("nobody"), BRIDGE.name, files=real.place.folder / "files")
     try:
         for what in (nobody.look("web"), nobody.all(), nobody.start("web"), nobody.resolve(IMAGE)):
             with pytest.raises(EngineUnavailable, match="nobody"):

@@ -127,6 +127,25 @@ def test_a_tag_that_moves_at_its_registry(real: RealEngine, registry: None) -> N
     asyncio.run(scenario())
 
 
+def test_a_tag_that_moved_there_and_not_here_counts_where_it_is_always_asked(real: RealEngine, registry: None) -> None:
+    async def scenario() -> None:
+        image = f"{NAME}:both"
+        publish(real, "both", "old")
+        old = await real.instances.resolve(image)
+        await real.instances.fetch(image, old)
+        real.raw.tag(image, f"{NAME}-kept", "both")
+        publish(real, "both", "new")
+        real.raw.tag(f"{NAME}-kept:both", NAME, "both")
+        for pull in ("missing", "never"):
+            assert await real.instances.resolve(image, pull=pull) == old
+        new = await real.instances.resolve(image, pull="always")
+        assert new != old
+        await real.instances.fetch(image, new)
+        assert await real.instances.resolve(image, pull="missing") == new, "the tag has followed"
+
+    asyncio.run(scenario())
+
+
 def test_what_the_registry_does_not_know(real: RealEngine, registry: None) -> None:
     async def scenario() -> None:
         with pytest.raises(ImageMissing, match=f"{NAME}:none"):

@@ -13,7 +13,7 @@ import pytest
 from dataplane.firewall import Firewall, FirewallProblem
 from dataplane.maps import Maps
 from runtime.command import CommandError, run
-from tests.adapters.bridge import GATEWAY, PORT, SERVICES, Machine, machine, who
+from tests.adapters.bridge import GATEWAY, PORT, SERVICES, Machine, ip, machine, who
 
 VIP, OTHER = "10.210.224.1", "10.210.224.2"
 REFUSED = "ConnectionRefusedError"
@@ -90,10 +90,67 @@ def test_a_flip_under_load_loses_nothing(here: Machine, tmp_path: Path) -> None:
     assert len(answers) > 200
 
 
+def test_a_published_port_leads_from_the_hosts_addresses_and_no_others(here: Machine) -> None:
+    one, two = here.add(2), here.add(3)
+    apply(Maps(published={5000: ((one, PORT),), 5001: ((one, PORT), (two, PORT))}))
+    for source in (None, 2, 3):
+        assert list(map(who, here.ask(source, (GATEWAY, 5000)))) == [one], source
+    assert set(map(who, here.ask(3, *[(GATEWAY, 5001)] * 40))) == {one, two}
+    assert here.ask(None, ("127.0.0.1", 5000), (GATEWAY, 5002)) == [REFUSED, REFUSED]
+    apply(Maps())
+    assert here.ask(None, (GATEWAY, 5000)) == [REFUSED]
+
+
+def test_a_published_port_is_reached_from_outside_whatever_docker_drops(here: Machine) -> None:
+    one = here.add(2)
+    ip("netns", "add", "i9")
+    ip("link", "add", "outer", "type", "veth", "peer", "name", "eth0", "netns", "i9")
+    try:
+        ip("addr", "add", "192.0.2.1/24", "dev", "outer")
+        ip("link", "set", "outer", "up")
+        ip("-n", "i9", "addr", "add", "192.0.2.9/24", "dev", "eth0")
+        ip("-n", "i9", "link", "set", "eth0", "up")
+        ip("-n", "i9", "route", "add", "default", "via", "192.0.2.1")
+        for words in DOCKERS:
+            asyncio.run(run("iptables", *words.split()))
+        apply(Maps({(VIP, 80): ((one, PORT),)}, published={5000: ((one, PORT),)}))
+        assert here.ask(9, (one, PORT)) == ["TimeoutError"]
+        for _ in range(2):
+            asyncio.run(FIREWALL.ensure())
+            assert [a.split()[:2] for a in here.ask(9, ("192.0.2.1", 5000))] == [[one, "192.0.2.9"]]
+        assert here.ask(9, (one, PORT)) == ["TimeoutError"], "only what is published is let through"
+        assert asyncio.run(run("iptables", "-S", "DOCKER-USER")).count("DNAT") == 1
+    finally:
+        ip("link", "del", "outer")
+        ip("netns", "del", "i9")
+
+
+DOCKERS = (
+    "-N DOCKER-USER",
+    "-A DOCKER-USER -j RETURN",
+    "-P FORWARD DROP",
+    "-A FORWARD -j DOCKER-USER",
+    "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+)
+"""What Docker has where it switched forwarding on itself."""
+
+
+def test_a_published_port_flips_under_load_without_a_loss(here: Machine, tmp_path: Path) -> None:
+    old, new, answers = here.add(2), here.add(3), list[str]()
+    here.add(4)
+    apply(Maps(published={5000: ((old, PORT),)}))
+    with here.load(4, (GATEWAY, 5000), answers, tmp_path / "over"):
+        for addresses in ((new,), (old, new), (old,), (new,)) * 5:
+            apply(Maps(published={5000: tuple((address, PORT) for address in addresses)}))
+            assert {who(answer) for answer in here.ask(None, (GATEWAY, 5000))} <= set(addresses)
+    assert set(map(who, answers)) == {old, new}
+
+
 def test_it_holds_what_it_was_given(here: Machine) -> None:
     maps = Maps(
         {(VIP, 80): (("10.210.1.2", 1), ("10.210.1.3", 1)), (OTHER, 80): (("10.210.1.4", 2),)},
         {("10.210.1.9", (VIP, 80)): (("10.210.1.8", 1),), ("10.210.1.9", (OTHER, 80)): ()},
+        {5000: (("10.210.1.2", 1),), 5001: (("10.210.1.2", 1), ("10.210.1.3", 1))},
     )
     assert asyncio.run(FIREWALL.read()) == Maps()
     for _ in range(2):

@@ -1,9 +1,6 @@
 """The datasets, by one suite over the fake ZFS (as zfs-fuse and as OpenZFS) and a real one."""
 
 import asyncio
-from collections.abc import Iterator
-from itertools import count
-from pathlib import Path
 
 import pytest
 
@@ -12,33 +9,17 @@ from dataplane.dataset import Layout, NoRoom, NotOurs, PoolUnavailable, ZfsProbl
 from dataplane.zfs import Zfs
 from dataplane.zfs_tool import Busy
 from tests.adapters.pools import (
-    GROUNDS,
     NOTHING,
     Ground,
     act,
     all_below,
     cloned,
     generation,
-    ground_of,
     look,
     made,
-    opened_pool,
     snapped,
     there,
 )
-
-NUMBERS = count()
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zfs]:
-    with opened_pool(tmp_path_factory.mktemp("pool")) as zfs:
-        yield zfs
-
-
-@pytest.fixture(params=GROUNDS)
-def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
-    return ground_of(request, tmp_path / "volumes", f"t{next(NUMBERS)}")
 
 
 def test_it_has_every_verb_that_a_node_wants(ground: Ground) -> None:
@@ -100,6 +81,12 @@ class TestCreate:
 
         asyncio.run(scenario())
         assert all(there(ground, name).path for name in names)
+
+    def test_refuses_a_name_that_would_not_tell_who_made_it(self, ground: Ground) -> None:
+        name = generation(ground, "current")
+        with pytest.raises(NotOurs):
+            asyncio.run(ground.zfs.create(name, "op-1", {}, NOTHING))
+        assert look(ground, name) is None
 
     def test_refuses_a_name_outside_of_its_root(self, ground: Ground) -> None:
         with pytest.raises(NotOurs):
@@ -175,9 +162,9 @@ class TestMark:
     def test_sets_and_replaces_and_keeps_the_others(self, ground: Ground) -> None:
         name = made(ground, "op-1")
         value = "a=b c;" * 600
-        asyncio.run(ground.zfs.mark(name, {"state": "current", "head.0": value}))
+        asyncio.run(ground.zfs.mark(name, {"state": "current", "volume": value}))
         asyncio.run(ground.zfs.mark(name, {"state": "current", "epoch": "2"}))
-        assert there(ground, name).marks == {"operation": "op-1", "state": "current", "head.0": value, "epoch": "2"}
+        assert there(ground, name).marks == {"operation": "op-1", "state": "current", "volume": value, "epoch": "2"}
 
     def test_refuses_what_could_not_be_read_back(self, ground: Ground) -> None:
         name = made(ground, "op-1")
@@ -185,6 +172,14 @@ class TestMark:
             with pytest.raises(ZfsProblem):
                 asyncio.run(ground.zfs.mark(name, {"state": value}))
         assert there(ground, name).marks["state"] == "candidate"
+
+    def test_refuses_a_key_that_no_look_would_ask_for(self, ground: Ground) -> None:
+        name = made(ground, "op-1")
+        with pytest.raises(ZfsProblem, match="cannot mark with stat:"):
+            asyncio.run(ground.zfs.mark(name, {"stat": "current"}))
+        with pytest.raises(ZfsProblem, match="cannot mark with colour:"):
+            asyncio.run(ground.zfs.create(generation(ground, "op-2"), "op-2", {"colour": "red"}, NOTHING))
+        assert look(ground, generation(ground, "op-2")) is None
 
     def test_needs_something_to_mark(self, ground: Ground) -> None:
         with pytest.raises(ZfsProblem):

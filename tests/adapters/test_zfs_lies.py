@@ -1,7 +1,7 @@
 """A `zfs` that lies: every lie ends in a clear problem, or in success where reading back shows that it is so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from dataplane.dataset import Layout, PoolUnavailable, ZfsProblem
 from dataplane.zfs import Zfs
 from dataplane.zfs_tool import ZfsTool
-from tests.adapters.pools import fresh_root, opened_pool
+from tests.adapters.pools import fresh_root
 
 NUMBERS = count()
 
@@ -104,12 +104,6 @@ VERBS = {
     "take_back": Verb(lambda s, zfs: zfs.take_back(s.clone, "op-2"), lambda s: is_not(is_there(s, s.clone))),
 }
 every_verb = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS.keys())
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zfs]:
-    with opened_pool(tmp_path_factory.mktemp("pool")) as zfs:
-        yield zfs
 
 
 @pytest.fixture

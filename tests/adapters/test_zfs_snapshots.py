@@ -1,42 +1,23 @@
 """Snapshots, clones and promotions, by one suite over the fake ZFS (as zfs-fuse and as OpenZFS) and a real one."""
 
 import asyncio
-from collections.abc import Iterator
-from itertools import count
-from pathlib import Path
 
 import pytest
 
 from dataplane.dataset import Layout, NotOurs, ZfsProblem
-from dataplane.zfs import Zfs
 from tests.adapters.pools import (
-    GROUNDS,
     Ground,
     act,
     all_below,
     cloned,
     generation,
-    ground_of,
     look,
     made,
-    opened_pool,
     snapped,
     there,
 )
 
 LIKE_FUSE = ["fake", "real"]
-NUMBERS = count()
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zfs]:
-    with opened_pool(tmp_path_factory.mktemp("pool")) as zfs:
-        yield zfs
-
-
-@pytest.fixture(params=GROUNDS)
-def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
-    return ground_of(request, tmp_path / "volumes", f"t{next(NUMBERS)}")
 
 
 class TestSnapshot:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from runtime.container import OPERATION
@@ -89,6 +90,7 @@ class FakeEngine:
     at_registry: dict[str, str] = field(default_factory=dict)
     fetched: set[str] = field(default_factory=set)
     instances: dict[str, Instance] = field(default_factory=dict)
+    files: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------------------------ images
 
@@ -119,7 +121,12 @@ class FakeEngine:
     # ----------------------------------------------------------------------------------------------- changes
 
     async def create(self, specification: Specification, by: str) -> None:
+        if specification.files:
+            await self.touch(f"engine keep the files of {specification.id}", lambda: self._put(specification, by))
         await self.touch(f"engine create {specification.id}", lambda: self._create(specification, by))
+
+    def _put(self, specification: Specification, by: str) -> None:
+        self.files[specification.id, by] = dict(specification.files)
 
     def _create(self, specification: Specification, by: str) -> None:
         found = self.instances.get(specification.id)
@@ -168,6 +175,8 @@ class FakeEngine:
 
     async def remove(self, id: str) -> None:
         await self.touch(f"engine remove {id}", lambda: self._remove(id))
+        for key in [key for key in self.files if key[0] == id]:
+            await self.touch(f"engine remove the files of {id}", partial(self.files.pop, key))
 
     def _remove(self, id: str) -> None:
         if id in self.instances and not self.instances[id].by:
@@ -176,6 +185,8 @@ class FakeEngine:
 
     async def take_back(self, id: str, by: str) -> None:
         await self.touch(f"engine take back {id}", lambda: self._take_back(id, by))
+        if (id, by) in self.files:
+            await self.touch(f"engine take back the files of {id}", lambda: self.files.pop((id, by)))
 
     def _take_back(self, id: str, by: str) -> None:
         if id in self.instances and self.instances[id].by == by:
@@ -224,7 +235,7 @@ class FakeEngine:
             (c.id, c.status, c.ip, c.image, tuple(sorted(c.labels.items())))
             for c in map(self._condition, self.instances)
         ]
-        return sorted(told)
+        return [*sorted(told), *sorted((key, tuple(sorted(held.items()))) for key, held in self.files.items())]
 
     def writers(self) -> dict[str, list[str]]:
         """Which running instances may write into which directory of the host."""

@@ -21,7 +21,9 @@ def head(operation: str, namespace: str = "shop", deploy: int = 1) -> Head:
 
 
 def operation(id: str) -> Operation:
-    return Operation(id, "deploy", {}, {}, {"shop": "change"}, {}, "m1", "ann", f"2026-01-01T00:00:0{id[-1]}Z", "0.1.0")
+    return Operation(
+        id, "deploy", {}, {}, {"shop": "change"}, {}, "m1", "ann", f"2026-01-01T00:00:0{id[-1]}Z", "0.1.0", 1
+    )
 
 
 async def founded(kv: FakeKv) -> Store:

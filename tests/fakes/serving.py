@@ -10,6 +10,7 @@ from tests.fakes.touch import Touch, straight
 class FakeFirewall:
     def __init__(self, touch: Touch = straight) -> None:
         self.maps, self._touch = Maps(), touch
+        self.strangers: set[int] = set()
 
     async def apply(self, maps: Maps) -> None:
         def load() -> None:
@@ -22,6 +23,9 @@ class FakeFirewall:
 
     async def differs(self, maps: Maps) -> str:
         return "" if elements(maps) == elements(self.maps) else f"it holds {self.maps}, not {maps}"
+
+    async def listening(self) -> set[int]:
+        return self.strangers
 
     def who_answers(self, source: str | None, address: str, port: int) -> set[Place]:
         """Where a connection from `source` may end (None: from the machine itself); nowhere if it is refused."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from dataplane.dataset import MARK, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
+from dataplane.dataset import MARK, MARKS, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
 from dataplane.zfs import Abilities, Zfs
 from dataplane.zfs_tool import Busy
 from tests.fakes.touch import Touch, straight
@@ -219,7 +219,8 @@ class FakeZfs:
     def _dataset(self, name: str) -> Dataset:
         kept = self.kept[name]
         path = f"/fake/{name}" if kept.mounted else None
-        return Dataset(name, kept.guid, kept.origin, dict(kept.marks), self._alone(name), path)
+        marks = {key: kept.marks[key] for key in MARKS if key in kept.marks}
+        return Dataset(name, kept.guid, kept.origin, marks, self._alone(name), path)
 
     def _alone(self, name: str) -> int:
         """Bytes that a filesystem does not share with its origin, or a snapshot with anybody."""

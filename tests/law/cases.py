@@ -39,7 +39,20 @@ HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
 BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
 
 
-@dataclass(frozen=True)
+FILED = """
+files = {{ "/etc/web.conf" = "web.conf" }}
+publish = {{ 8080 = "web" }}
+hooks = {{ before = ["migrate"], changes = ["db"] }}
+"""
+
+
+def filed(content: str, db: int = 1) -> Deploy:
+    """Web has a file, which its hook has too, and a port of the host."""
+    asked = shop(db=db, more=FILED.format())
+    return Deploy(asked.manifest, {"web.conf": content.encode()})
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
     """`first` are requests that make the world; between them rows are written into the database's volume."""
 
@@ -64,6 +77,9 @@ CASES = (
     Case("a candidate that never gets ready", (shop(),), shop(db=666, web="2")),
     Case("scale", (shop(),), shop(replicas=3)),
     Case("remove a writer", (shop(),), Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"')),
+    Case("a file that changes", (filed("a"),), filed("b")),
+    Case("a file whose reader never gets ready", (filed("a"),), filed("b", db=666)),
+    Case("roll a file back", (filed("a"), filed("b")), Rollback("shop")),
     Case("roll back", (shop(), shop(web="2")), Rollback("shop")),
     Case("roll back code and schema", (shop(), shop(db=2, web="2", more=HOOK)), Rollback("shop")),
     Case("undo a rollback", (shop(), shop(db=2), Rollback("shop")), Rollback("shop")),

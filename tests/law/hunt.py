@@ -1,7 +1,7 @@
 """Run some of the law as a program, up to the first violation: `python -m tests.law.hunt CHECK…`.
 
-A check is a scenario's name, or `cut`, `again` or `late`, a colon, and a case's name. It writes BEGUN, and ends with
-the traceback of the first violation: of an assertion, or of whatever the mutant broke in a way that none words.
+A check is a scenario's name, or `cut`, `again`, `late` or `full`, a colon, and a case's name. It writes BEGUN, and ends
+with the traceback of the first violation: of an assertion, or of whatever the mutant broke in a way that none words.
 """
 
 import sys
@@ -10,6 +10,7 @@ from functools import partial
 
 from tests.law import scenarios
 from tests.law.cases import Case
+from tests.law.full import require_honest, sizes
 from tests.law.law import FAILURES, cuts, require_fenced, require_law, uncut
 from tests.law.world import Crash, Cut, Failed
 
@@ -31,11 +32,16 @@ def late(case: Case) -> None:
     require_fenced(case, Failed)
 
 
+def full(case: Case) -> None:
+    for size in sizes(case)[:-1]:
+        require_honest(case, size)
+
+
 def check(name: str) -> Callable[[], None]:
     """Raises KeyError or ValueError for a name that is no check's."""
     kind, colon, case = name.partition(":")
     if colon:
-        return partial({"cut": cut, "again": again, "late": late}[kind], scenarios.case(case))
+        return partial({"cut": cut, "again": again, "late": late, "full": full}[kind], scenarios.case(case))
     return {scenario.__name__: scenario for scenario in scenarios.ALL}[name]
 
 

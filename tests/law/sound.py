@@ -2,6 +2,7 @@
 
 import msgspec
 
+from daemon.contents import committed
 from daemon.planning.names import held
 from daemon.planning.secrets import of
 from daemon.records import DeployPoint, Head, Namespace, Reservation, Sealed
@@ -13,8 +14,15 @@ from tests.law.world import ROOT, World
 def require_sound(world: World, otherwise: str) -> None:
     """Raises AssertionError, beginning with `otherwise`."""
     head, points = head_of(world), points_of(world)
-    wrongs = [*world.wrongs, *_data(world, head, points), *_instances(world, head), *_names(world, head)]
-    wrongs += [*_secrets(world, head, points), *_shown(world, head)]
+    wrongs = [
+        *world.wrongs,
+        *_data(world, head, points),
+        *_instances(world, head),
+        *_files(world, head),
+        *_secrets(world, head, points),
+        *_shown(world, head),
+        *_names(world, head),
+    ]
     assert not wrongs, f"{otherwise} {'; '.join(wrongs)}"
 
 
@@ -64,6 +72,12 @@ def _instances(world: World, head: Head | None) -> list[str]:
         if mounted != names:
             wrongs.append(f"{id} runs on {mounted}, not on {names}")
     return wrongs
+
+
+def _files(world: World, head: Head | None) -> list[str]:
+    """An instance has the files of its own deploy point, and nobody else has any."""
+    wanted = {(id, by): files for id, by, files in committed(head)} if head else {}
+    return [] if wanted == world.instances.files else [f"the files are {world.instances.files}, not {wanted}"]
 
 
 def _secrets(world: World, head: Head | None, points: list[DeployPoint]) -> list[str]:

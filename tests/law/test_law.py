@@ -6,6 +6,7 @@ import pytest
 
 from tests.law import scenarios
 from tests.law.cases import CASES, Case
+from tests.law.full import require_honest, sizes
 from tests.law.law import FAILURES, cuts, prepared, require_fenced, require_law, uncut
 from tests.law.world import Crash, Cut, Failed, seen
 
@@ -36,6 +37,14 @@ def test_crashed_at_every_touch_and_again_while_recovering(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_comes_late_comes_at_any_time(case: Case, failure: type[BaseException]) -> None:
     require_fenced(case, failure)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_disk_is_full_from_any_line_of_the_journal_on(case: Case) -> None:
+    lines = sizes(case)
+    assert len(lines) > 5
+    for size in lines[:-1]:
+        require_honest(case, size)
 
 
 @pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda scenario: scenario.__name__)

@@ -128,6 +128,7 @@ class World:
         other.zfs._made = self.zfs._made
         other.vault.shown, other.vault.by = copy.deepcopy(self.vault.shown), dict(self.vault.by)
         other.instances.instances = copy.deepcopy(self.instances.instances)
+        other.instances.files = copy.deepcopy(self.instances.files)
         other.kv.entries, other.kv.revision = dict(self.kv.entries), self.kv.revision
         other.firewall.maps, other.names.hosts, other.gateway.loaded = (
             self.firewall.maps,

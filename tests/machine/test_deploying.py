@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.machine.clients import Watcher, Writer
+from tests.machine.clients import Written, watching, writing
 from tests.machine.cluster import Cluster, Ran
 from tests.machine.manifests import LITE, demo, lite, service
 from tests.machine.world import assert_untouched, world
@@ -39,7 +39,7 @@ def test_what_does_not_start_is_taken_back_and_its_log_is_in_the_error(
     light: Cluster, broken: str, says: list[str]
 ) -> None:
     before = world(light)
-    with Watcher(light.url, LITE) as watcher:
+    with watching(light.url, LITE) as watcher:
         ran = light.deploy(broken)
     assert_taken_back(ran)
     for words in says:
@@ -58,7 +58,7 @@ def test_a_person_reads_why_and_that_all_is_as_before(light: Cluster) -> None:
 
 def test_a_hook_that_alters_the_schema_and_fails_is_taken_back_while_rows_are_written(shop: Cluster) -> None:
     before = world(shop)
-    with Writer(shop.url, "shop.localhost", count=2) as writer:
+    with writing(shop.url, "shop.localhost", count=2) as writer:
         broken = shop.ctl("deploy", "-f", "shop-3.toml")
         written = len(writer.acknowledged)
     assert_taken_back(broken)
@@ -77,7 +77,7 @@ def test_a_hook_that_fails_leaves_the_same_database_to_the_byte(shop: Cluster) -
 
 
 def test_rows_that_were_acknowledged_survive_a_new_database_and_each_is_there_once(shop: Cluster) -> None:
-    with Writer(shop.url, "shop.localhost", count=2) as writer:
+    with writing(shop.url, "shop.localhost", count=2) as writer:
         result = shop.deployed(demo(1, shm='"65MiB"'))
     assert [(s["name"], s["action"]) for s in result["services"]] == [("db", "replace"), ("web", "unchanged")]
     assert [(v["name"], v["action"]) for v in result["volumes"]] == [("data", "replace")]
@@ -85,7 +85,7 @@ def test_rows_that_were_acknowledged_survive_a_new_database_and_each_is_there_on
     assert_every_row_is_there(shop, writer)
 
 
-def assert_every_row_is_there(cluster: Cluster, writer: Writer) -> None:
+def assert_every_row_is_there(cluster: Cluster, writer: Written) -> None:
     rows = cluster.rows()
     there = dict(rows)
     lost = {id: by for id, by in writer.acknowledged.items() if there.get(id) != by}
@@ -153,7 +153,7 @@ def test_a_namespace_without_services_is_empty_and_stays_so(light: Cluster) -> N
 
 
 def test_a_blue_green_flip_loses_no_request(light: Cluster) -> None:
-    with Watcher(light.url, LITE, count=3) as watcher:
+    with watching(light.url, LITE, count=3) as watcher:
         for version in (2, 1, 2):
             light.deployed(lite(version))
     assert watcher.failures == []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.machine.clients import Watcher
+from tests.machine.clients import watching
 from tests.machine.cluster import Cluster, wait_until
 from tests.machine.manifests import LITE, lite
 from tests.machine.world import assert_untouched, world
@@ -124,7 +124,7 @@ def test_logs_are_shown_limited_and_followed(light: Cluster) -> None:
     assert "nothing-1" in light.plain("logs", "lite/web", "--since", "5m").out
 
     # Somebody asks on and on, so that there is something to follow whenever the following begins.
-    with Watcher(light.url, LITE), light.begin("logs", "lite/web", "-f", "--tail", "0") as following:
+    with watching(light.url, LITE), light.begin("logs", "lite/web", "-f", "--tail", "0") as following:
         assert following.stdout
         assert following.stdout.readline().startswith(b"lite-web-1-")
         assert b"GET /version" in following.stdout.readline()

@@ -67,7 +67,7 @@ def test_a_person_reads_where_why_and_what_to_try(light: Cluster) -> None:
 
 
 def test_a_file_that_is_not_there(light: Cluster) -> None:
-    assert_refused(light.ctl("deploy", "-f", "nowhere.toml"), "manifest.missing", "there is no such file")
+    assert_refused(light.ctl("deploy", "-f", "nowhere.toml"), "manifest.no_file", "there is no such file")
 
 
 def test_no_daemon_is_no_refusal(light: Cluster) -> None:

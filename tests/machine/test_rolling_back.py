@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.machine.clients import Writer
+from tests.machine.clients import writing
 from tests.machine.cluster import Cluster
 from tests.machine.manifests import LITE, lite
 from tests.machine.world import assert_untouched, world
 
 
 def test_data_comes_back_as_it_was_and_undoing_that_brings_back_the_other(shop: Cluster) -> None:
-    with Writer(shop.url, "shop.localhost") as writer:
+    with writing(shop.url, "shop.localhost") as writer:
         first = shop.done("deploy", "-f", "shop-2.toml")
     new, new_dump = shop.rows(), shop.dump()
     assert writer.failures == []
@@ -29,7 +29,7 @@ def test_data_comes_back_as_it_was_and_undoing_that_brings_back_the_other(shop: 
 
 def test_code_alone_goes_back_and_rows_are_written_all_the_while(shop: Cluster) -> None:
     shop.done("deploy", "-f", "shop-2.toml")
-    with Writer(shop.url, "shop.localhost") as writer:
+    with writing(shop.url, "shop.localhost") as writer:
         back = shop.done("rollback", "shop", "--code-only")
     assert shop.get("/version") == "1"
     assert [(s["name"], s["action"]) for s in back["services"]] == [("db", "unchanged"), ("web", "replace")]

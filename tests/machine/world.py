@@ -10,7 +10,7 @@ World = dict[str, list[str]]
 
 
 def world(cluster: Cluster) -> World:
-    """Containers, datasets with their snapshots, addresses, views, and what the records hold. Sorted lines.
+    """Containers, datasets with their snapshots, addresses, views, files, and what the records hold. Sorted lines.
 
     Claims are left out: they are freed after the answer, and are waited for where it matters.
     """
@@ -19,6 +19,7 @@ def world(cluster: Cluster) -> World:
         "datasets": cluster.datasets(),
         "rules": sorted(word.strip() for word in re.split(r",|\n", cluster.rules())),
         "views": sorted(file.name for file in (cluster.machine / "data" / "serving").glob("*.view")),
+        "files": sorted(str(file) for file in (cluster.machine / "data" / "files").rglob("*")),
         "names": sorted(_contents(cluster, "names")),
         "reserved": sorted(_reserved(cluster)),
         "heads": [json.dumps(head) for text in _namespaces(cluster) if (head := json.loads(text)["head"])],

@@ -53,7 +53,7 @@ def test_what_cannot_be_a_manifest_is_refused_before_anybody_is_asked(data: byte
     assert (done.code, error["code"], error["why"], error["state"]) == (3, code, why, "refused")
 
 
-@pytest.mark.parametrize(("name", "code"), [("none.toml", "manifest.missing"), (".", "manifest.unreadable")])
+@pytest.mark.parametrize(("name", "code"), [("none.toml", "manifest.no_file"), (".", "manifest.unreadable")])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, code: str) -> None:
     done = ployzctl("--json", "deploy", "-f", str(tmp_path / name))
     assert (done.code, document(done.out)["error"]["code"]) == (3, code)

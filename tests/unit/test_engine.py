@@ -57,7 +57,7 @@ class Scripted:
 
 
 def story(folder: Path) -> Story:
-    heading = Heading("op-1", {"type": "scripted"}, {}, {}, {}, "me", "now", "0")
+    heading = Heading("op-1", {"type": "scripted"}, {}, {}, {}, "me", "now", "0", 1)
     return Story.begin(folder, heading)
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.journal import Heading, Story, stories, unanswered
-from daemon.wire import Success
+from daemon.journal import Heading, Story, Unwritten, stories, unanswered
+from daemon.wire import Event, Success
 
-HEADING = Heading("op-1", {"type": "deploy"}, {"x": 1}, {"shop": "change"}, {}, "me", "now", "0")
+HEADING = Heading("op-1", {"type": "deploy"}, {"x": 1}, {"shop": "change"}, {}, "me", "now", "0", 1)
 
 
 def whole(folder: Path) -> Story:
@@ -68,20 +68,33 @@ def test_seconds_between_two_steps(tmp_path: Path) -> None:
     assert story.seconds("stop web", "flip") == 0
 
 
+def test_what_it_begins_with_is_there_with_the_heading_and_no_other_file(tmp_path: Path) -> None:
+    story = Story.begin(tmp_path, HEADING, first=[Event("op-1", "now", "committing")])
+    assert list(tmp_path.iterdir()) == [story.file]
+    again = Story.read(story.file)
+    assert again
+    assert again.has("committing")
+    assert again.events == story.events
+
+
 def test_on_a_full_disk_the_story_stays_whole(tmp_path: Path) -> None:
     story = Story.begin(tmp_path, HEADING)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (story.file.stat().st_size + 20, limits[1]))
     try:
-        with pytest.raises(OSError, match=r"File too large|No space left"):
+        with pytest.raises(Unwritten, match=r"File too large|No space left"):
             story.tell("planned")
+        story.note("undoing")
+        with pytest.raises(Unwritten):
+            story.conclude(Success("deployed", {}, "op-1"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert story.events == []
+    assert ([event.kind for event in story.events], story.behind, story.answer) == (["undoing"], True, None)
     story.tell("failed")
     again = Story.read(story.file)
     assert again
-    assert [event.kind for event in again.events] == ["failed"]
+    assert [event.kind for event in again.events] == ["undoing", "failed"]
+    assert not story.behind
 
 
 def test_a_journal_that_cannot_be_understood_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.manifest import LARGEST, Hooks, Manifest, Ready, Service, Volume, parse, show
+from daemon.manifest import LARGEST, Hooks, Log, Manifest, Place, Ready, Resources, Service, Volume, joined, parse, show
+from daemon.manifest_fields import CAPABILITIES, LEAST_LOG, LEAST_MEMORY, ULIMITS, UNLIMITED
 from daemon.wire import Refused
 
 HOUSE = Path(__file__).parents[2]
 SAMPLES = HOUSE / "tests/manifests"
-STRUCTS = (Manifest, Service, Volume, Ready, Hooks)
+STRUCTS = (Manifest, Service, Volume, Ready, Hooks, Place, Log, Resources)
 
 
 def samples(kind: str) -> list[Path]:
@@ -44,6 +45,26 @@ def test_the_shop_in_full() -> None:
     assert db.ready == Ready(exec=("pg_isready", "-U", "postgres"), every=0.5, timeout=120.0)
     assert web.routes == ("shop.example.com", "shop.preview.example.com/api")
     assert shop.volumes == {"data": Volume(quota=10 * 2**30, owner="999:999", mode="0700")}
+
+
+FILED = """namespace = "shop"  # mine
+services.web.image = "web"
+services.web.files = { "/etc/a" = "./a", "/etc/b" = "b.bin" }
+"""
+FILES = {"./a": b'"hi"\n', "b.bin": b"\xff\0"}
+
+
+def test_what_files_contain_is_joined_to_the_text_as_a_person_wrote_it() -> None:
+    text = joined(FILED, FILES)
+    assert text.startswith(FILED)
+    assert parse(text).files == FILES
+    assert parse(joined(json.dumps(tomllib.loads(FILED)), FILES)) == parse(text)
+    assert joined(text, {}) == text
+
+
+def test_what_is_in_the_text_already_stays_beside_what_is_sent() -> None:
+    half = joined(FILED, {"./a": FILES["./a"]})
+    assert parse(joined(half, {"b.bin": FILES["b.bin"]})) == parse(joined(FILED, FILES))
 
 
 def test_json_and_toml_of_one_shape_are_one_manifest() -> None:
@@ -85,7 +106,7 @@ def test_hostile_text_is_a_mistake_of_syntax(text: str) -> None:
     assert refused.value.code == "manifest.syntax"
 
 
-@pytest.mark.parametrize("key", ["runtime", "files", "place", "log", "publish", "resources", "read_only", "cap_add"])
+@pytest.mark.parametrize("key", ["runtime", "secrets", "branch_secrets"])
 def test_what_this_version_cannot_do_is_never_ignored(key: str) -> None:
     with pytest.raises(Refused) as refused:
         parse(json.dumps({"namespace": "shop", "services": {"web": {"image": "web", key: {}}}}))
@@ -159,6 +180,7 @@ def test_any_tree_is_read_or_refused(tree: Any) -> None:
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 ARGV = st.lists(TEXTS, min_size=1, max_size=3).map(tuple)
+PATHS = TEXTS.filter(bool)
 TIMES = st.floats(0.001, 7 * 24 * 3600) | st.integers(1, 900).map(float)
 SIZES = st.integers(1, 2**60) | st.integers(1, 2**20).map(lambda count: count * 2**30)
 TARGETS = st.from_regex(r"/[a-z]{1,8}(/[a-z ü.]{3,8})?", fullmatch=True)
@@ -167,6 +189,29 @@ READY = st.builds(Ready, exec=ARGV, every=TIMES, timeout=TIMES)
 VOLUMES = st.builds(
     Volume, quota=st.none() | SIZES, owner=st.none() | st.just("1:2"), mode=st.none() | st.sampled_from(["700", "0755"])
 )
+
+NUMBERS = st.integers(0, 2**40)
+LIMITS = st.one_of(
+    st.tuples(NUMBERS, NUMBERS).map(lambda both: (min(both), max(both))),
+    st.tuples(NUMBERS, st.just(UNLIMITED)),
+    st.just((UNLIMITED, UNLIMITED)),
+)
+MAY: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "ulimits": st.dictionaries(st.sampled_from(ULIMITS), LIMITS, max_size=2),
+        "devices": st.lists(st.sampled_from(["/dev/fuse", "/dev/net/tun"]), max_size=2).map(tuple),
+        "cap_add": st.lists(st.sampled_from(CAPABILITIES), max_size=3).map(tuple),
+        "read_only": st.booleans(),
+        "log": st.builds(Log, max=st.integers(LEAST_LOG, 2**40)),
+        "resources": st.builds(
+            Resources, cpus=st.none() | st.floats(0.01, 1024), memory=st.none() | st.integers(LEAST_MEMORY, 2**40)
+        ),
+        "place": st.none() | st.builds(Place, NAMES),
+    },
+)
+"""Settings that stand for themselves."""
+PUBLISHED = st.integers(1, 65535).map(str)
 
 
 @st.composite
@@ -195,6 +240,8 @@ def service(draw: st.DrawFn, volumes: list[str]) -> Service:
         update="recreate" if volumes else draw(st.sampled_from(["recreate", "blue_green"])),
         restart=draw(st.sampled_from(["on-failure", "no"])),
         hooks=Hooks(before=draw(st.just(()) | ARGV)),
+        **draw(MAY),
+        publish=draw(st.just({}) | st.dictionaries(PUBLISHED, st.sampled_from(sorted(ports)))) if ports else {},
     )
 
 
@@ -210,7 +257,21 @@ def manifests(draw: st.DrawFn) -> Manifest:
         hooks = Hooks(("x",), (names[0],)) if volumes and at % 2 else made.hooks
         services[name] = msgspec.structs.replace(made, after=tuple(after), routes=tuple(routes), hooks=hooks)
     declared = {name: draw(VOLUMES) for name in volumes}
-    return Manifest(draw(NAMES), services, declared, draw(st.integers(1, 1000)))
+    files = draw(st.dictionaries(PATHS, st.binary(max_size=12) | TEXTS.map(str.encode), max_size=3)) if names else {}
+    if files:
+        named = {f"/files/{at}": path for at, path in enumerate(files)}
+        services[names[-1]] = msgspec.structs.replace(services[names[-1]], files=named)
+    return Manifest(draw(NAMES), _published_once(services), declared, draw(st.integers(1, 1000)), files)
+
+
+def _published_once(services: dict[str, Service]) -> dict[str, Service]:
+    first: dict[str, str] = {}
+    for name, service in services.items():
+        first |= {port: name for port in service.publish if port not in first}
+    return {
+        name: msgspec.structs.replace(each, publish={p: to for p, to in each.publish.items() if first[p] == name})
+        for name, each in services.items()
+    }
 
 
 @given(manifests())

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon.operations import Operations
+from daemon.undertaking import PLANS
 from daemon.wire import Event, How, Refused, Stuck, Success, TakenBack
 from tests.law.cases import Case, shop
 from tests.law.law import prepared
 from tests.law.scenarios import GENERATION, case
-from tests.law.world import Halt, World, boot, ignore, seen
+from tests.law.world import Crash, Cut, Halt, World, ask, boot, ignore, restart, seen
 
 ID = "op-cut"
 REPLACE = shop(db=2)
@@ -341,3 +343,56 @@ def test_what_is_told_of_one_that_runs_and_of_one_that_is_over() -> None:
         assert refused.value.code == "operation.missing"
 
     scenario(test)
+
+
+NEWER = [
+    ({"plans": PLANS + 1}, "format 2"),
+    ({"plan": {"operation": ID}}, "missing required field"),
+    ({"request": {"type": "levitate"}}, "cannot levitate"),
+    ({"claims": "all of them"}, r"Expected `object`"),
+]
+
+
+def rewritten(world: World, **heading: Any) -> bytes:
+    """Make the journal one of version 9.9, and return what is in it now."""
+    file = world.disk / f"operations/{ID}.jsonl"
+    first, rest = file.read_bytes().split(b"\n", 1)
+    file.write_bytes(msgspec.json.encode({**msgspec.json.decode(first), "version": "9.9", **heading}) + b"\n" + rest)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize(("heading", "why"), NEWER)
+def test_what_another_version_planned_is_stuck_until_that_version_is_there(heading: dict[str, Any], why: str) -> None:
+    world = prepared(case("replace a writer")).copy()
+    world.cut = Cut(8, "after", Crash)
+    assert ask(world, REPLACE, ID) == "crashed"
+    world.cut, cut = None, seen(world)
+    mine = (world.disk / f"operations/{ID}.jsonl").read_bytes()
+    theirs = rewritten(world, **heading)
+
+    async def started() -> None:
+        operations = boot(world)
+        await operations.bring_to_an_end()
+        await asyncio.gather(*(each.task for each in operations.running.values() if each.task), return_exceptions=True)
+        with pytest.raises(Stuck, match=why) as stuck:
+            await operations.resume(ID, ignore)
+        assert (stuck.value.code, "ployz 9.9" in stuck.value.hint) == ("operation.unreadable", True)
+        with pytest.raises(Refused) as refused:
+            await operations.mutate(shop(web="2"), How(op_id="op-second"), "uid 0", ignore)
+        assert refused.value.code == "claim.stuck"
+
+    asyncio.run(started())
+    file = world.disk / f"operations/{ID}.jsonl"
+    assert (seen(world), file.read_bytes()) == (cut, theirs)
+    file.write_bytes(mine)
+    assert restart(world, ID) == "taken back"
+
+
+def test_what_another_version_planned_in_the_same_way_is_carried_on() -> None:
+    world = prepared(case("replace a writer")).copy()
+    before, world.cut = seen(world), Cut(8, "after", Crash)
+    assert ask(world, REPLACE, ID) == "crashed"
+    world.cut = None
+    rewritten(world)
+    assert restart(world, ID) == "taken back"
+    assert seen(world) == before

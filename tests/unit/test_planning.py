@@ -1,10 +1,13 @@
 """What a change is decided to be: one scenario a test, no world needed."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from daemon.change import Change, Name
-from daemon.manifest import Hooks, Manifest, Service, Volume, show
+from daemon.contents import committed, contents
+from daemon.manifest import Hooks, Log, Manifest, Place, Resources, Service, Volume, show
 from daemon.planning import Seen, Wanted, plan_change
 from daemon.primitive import By
 from daemon.records import Head, Namespace
@@ -23,11 +26,12 @@ def change(
     down: set[str] | None = None,
     taken: dict[str, dict[str, str]] | None = None,
     data: dict[str, str] | None = None,
+    listening: frozenset[int] = frozenset(),
 ) -> Change:
     services = before.services.values() if before else ()
     up = {instance.id for service in services for instance in service.instances} - (down or set())
-    none: dict[str, dict[str, str]] = {"address": {}, "service": {}, "hostname": {}}
-    seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), none | (taken or {}))
+    none: dict[str, dict[str, str]] = {"address": {}, "service": {}, "hostname": {}, "port": {}}
+    seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), none | (taken or {}), listening)
     digests = {name: f"sha256:{service.image}" for name, service in manifest.services.items()}
     wanted = Wanted(manifest, show(manifest), digests, manifest.volumes, data or {}, hooks=data is None)
     record = Namespace(before, last_deploy=before.deploy if before else 0)
@@ -77,7 +81,9 @@ def test_a_moved_tag_is_a_change() -> None:
     head = deployed()
     wanted = Wanted(SHOP, show(SHOP), {"db": "sha256:db:1", "web": "sha256:other"}, SHOP.volumes)
     up = frozenset(i.id for s in head.services.values() for i in s.instances)
-    seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", up, {"address": {}, "service": {}, "hostname": {}})
+    seen = Seen(
+        "m1", "tank", "10.210.1.0/24", "10.210.224.0/19", up, {"address": {}, "service": {}, "hostname": {}, "port": {}}
+    )
     plan = plan_change(Namespace(head, last_deploy=1), wanted, seen, By("op-2", "me", "now"))
     assert plan.actions == {"db": "unchanged", "web": "replace"}
 
@@ -168,6 +174,85 @@ def test_a_hostname_of_another_namespace_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         change(SHOP, taken={"hostname": {"shop.example.com": "other"}})
     assert refused.value.code == "name.taken"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"files": {"/etc/x": "x"}},
+        {"ulimits": {"nofile": (1, 2)}},
+        {"devices": ("/dev/fuse",)},
+        {"cap_add": ("NET_ADMIN",)},
+        {"read_only": True},
+        {"log": Log(max=2**20)},
+        {"resources": Resources(memory=2**25)},
+        {"entrypoint": ("x",)},
+        {"user": "1:1"},
+        {"workdir": "/x"},
+        {"shm": 2**25},
+    ],
+    ids=lambda settings: str(*settings),
+)
+def test_what_an_instance_feels_replaces_it(settings: dict[str, object]) -> None:
+    changed = with_service("web", **settings)
+    if "files" in settings:
+        changed = msgspec.structs.replace(changed, files={"x": b"1"})
+    plan = change(changed, deployed())
+    assert plan.actions == {"db": "unchanged", "web": "replace"}
+    assert change(changed, plan.after, by="op-3").nothing
+
+
+@pytest.mark.parametrize(
+    "settings", [{"publish": {"80": "web"}}, {"place": Place("m1")}, {"pull": "always"}], ids=lambda s: str(*s)
+)
+def test_what_no_instance_feels_replaces_none(settings: dict[str, object]) -> None:
+    plan = change(with_service("web", **settings), deployed())
+    assert plan.actions == {"db": "unchanged", "web": "unchanged"}
+    assert not plan.nothing
+
+
+FILED = msgspec.structs.replace(with_service("web", files={"/etc/x": "x"}), files={"x": b"one"})
+
+
+def test_what_a_file_contains_counts_and_not_where_that_came_from() -> None:
+    head = deployed(FILED)
+    renamed = msgspec.structs.replace(with_service("web", files={"/etc/x": "y"}), files={"y": b"one"})
+    assert set(change(renamed, head).actions.values()) == {"unchanged"}
+    other = change(msgspec.structs.replace(FILED, files={"x": b"two"}), head)
+    assert other.actions == {"db": "unchanged", "web": "replace"}
+    [level] = other.levels
+    assert contents(other.after, level.candidates[0].files) == {"/etc/x": b"two"}
+    assert [files for _, _, files in committed(head)] == [{"/etc/x": b"one"}]
+
+
+def test_a_published_port_is_reserved_and_released() -> None:
+    plan = change(with_service("web", publish={"80": "web"}), deployed())
+    assert plan.reserves == (Name("port", "80"),)
+    assert change(SHOP, plan.after, by="op-3").releases == (Name("port", "80"),)
+
+
+@pytest.mark.parametrize(
+    ("world", "why"),
+    [
+        ({"taken": {"port": {"80": "other"}}}, "the namespace other has that port"),
+        ({"listening": frozenset({80})}, "a process of the host listens there"),
+    ],
+)
+def test_a_port_that_somebody_has_is_not_published(world: dict[str, Any], why: str) -> None:
+    with pytest.raises(Refused, match=why) as refused:
+        change(with_service("web", publish={"80": "web"}), **world)
+    assert refused.value.code == "name.taken"
+
+
+def test_who_has_the_port_already_keeps_it_whoever_listens() -> None:
+    taken = {"port": {"80": "shop"}}
+    assert change(with_service("web", publish={"80": "web"}), taken=taken, listening=frozenset({80})).reserves
+
+
+def test_another_machine_is_refused() -> None:
+    with pytest.raises(Refused, match="there is m1") as refused:
+        change(with_service("web", place=Place("m2")))
+    assert refused.value.code == "machine.missing"
 
 
 def test_a_plan_is_rebuilt_from_its_journal() -> None:
