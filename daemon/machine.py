@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from daemon.changing.secrets import place
 from daemon.confidential import credentials
 from daemon.contents import committed
 from daemon.journal import rfc3339
 from daemon.keeping import Kept, keep
 from daemon.mirror import Mirror
 from daemon.node import ZONE, Node
+from daemon.primitive import NotSo
 from daemon.records import Cluster, Machine
 from daemon.serving import ServingPlane
 from daemon.store import Store
@@ -28,7 +30,7 @@ from dataplane.names import Names
 from dataplane.nats_server import NatsServer
 from dataplane.pool import PoolWish, open_pool
 from dataplane.process import Process
-from dataplane.vault import Vault
+from dataplane.vault import Vault, VaultProblem
 from dataplane.zfs import Zfs
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
@@ -85,6 +87,7 @@ async def bring_up(settings: Settings) -> Up:
     names, gateway = _names(settings), _gateway(settings)
     serving = await _serving(settings, store, names, gateway)
     await _have_files(store, docker)
+    await _have_secrets(store, vault)
     node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving, vault)
     watching = Watching(settings.machine, serving, [docker])
     keeping = (
@@ -158,6 +161,18 @@ async def _have_files(store: Store, docker: Docker) -> None:
     for record in (await store.namespaces()).values():
         for id, by, files in committed(record.head) if record.head else ():
             await docker.restore_files(id, by, files)
+
+
+async def _have_secrets(store: Store, vault: Vault) -> None:
+    """What instances see of secrets is there again after a boot. One that cannot have them is told of, and waited for
+    by nobody."""
+    for name, record in (await store.namespaces()).items():
+        for service in record.head.services.values() if record.head else ():
+            for instance in service.instances:
+                try:
+                    await place(name, service, instance, store, vault)
+                except (NotSo, VaultProblem) as problem:
+                    log.error("%s will not find its secrets when it starts again: %s", instance.id, problem)
 
 
 def _found_by(process: Process) -> Callable[[], Awaitable[int | None]]:

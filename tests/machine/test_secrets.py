@@ -28,6 +28,11 @@ def seen(cluster: Cluster) -> str:
     return ran.out
 
 
+def container(cluster: Cluster) -> str:
+    [found] = [name for name in cluster.docker("ps", "--format", "{{.Names}}").split() if name.startswith("lite-web-")]
+    return found
+
+
 def row(cluster: Cluster) -> tuple[int, list[str]]:
     [found] = cluster.done("secret", "ls", "lite")["secrets"]
     return found["version"], found["used_by"]
@@ -71,8 +76,10 @@ def test_each_deploy_sees_its_version_and_nothing_else_sees_any(light: Cluster) 
     assert seen(light) == new
     assert inside(light, "stat", "-c", "%u %g %a", FILE).out.split() == ["1000", "1000", "400"]
     light.kill_daemon()
+    assert light.docker("exec", "-u", "0", container(light), "cat", FILE) == new, "it does not outlive the daemon"
+    light.inside("sh", "-c", f"rm {light.machine}/data/vault/shown/*/PASSWORD")
     light.start_daemon()
-    assert seen(light) == new, "what was shown did not outlive the daemon"
+    assert seen(light) == new, "what was lost, as by a boot, is not there again"
 
     light.done("rollback", "lite")
     assert seen(light) == old
