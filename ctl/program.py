@@ -7,7 +7,7 @@ from ctl.show import Answer
 
 program = group(Group, None, "Run a small fleet by primitives: each command does one thing, and says how it ended.")
 program.sections = (
-    ("Change", ("deploy", "rollback", "restart", "stop", "start", "scale", "run", "namespace")),
+    ("Change", ("deploy", "rollback", "restart", "stop", "start", "scale", "run", "namespace", "secret", "registry")),
     ("Data", ("volume",)),
     ("Look", ("status", "ps", "logs", "exec", "history", "export")),
     ("Operations", ("op",)),
@@ -23,6 +23,8 @@ program.lazy = {
     "run": ("executing:run", "Run a command in an instance of its own."),
     "namespace": ("namespaces:namespace", "List namespaces, look into one, or remove it."),
     "volume": ("volumes:volume", "List, snapshot, resize, purge, export and import volumes."),
+    "secret": ("secrets:secret", "Set, list and remove the secrets of a namespace."),
+    "registry": ("registries:registry", "Log in to registries of images, and out."),
     "status": ("looking:status", "Show the cluster in one screen."),
     "ps": ("looking:ps", "List the instances."),
     "logs": ("logs:logs", "Show what a service wrote."),

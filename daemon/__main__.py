@@ -10,10 +10,12 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from daemon import problems
 from daemon.answering import Answering
+from daemon.confidential import written
 from daemon.dev import main as dev
 from daemon.engine import Engine
 from daemon.looking import Looking
@@ -32,7 +34,8 @@ async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> No
     """Bring the machine up and answer until a signal comes."""
     up = await bring_up(settings)
     engine = Engine(up.node, decided=up.boot.start)
-    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES)
+    told = partial(written, fingerprint=up.vault.fingerprint)
+    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES, written=told)
     operations = Operations(means)
     await up.boot.begin()
     await operations.bring_to_an_end()

@@ -12,6 +12,9 @@ from daemon.wire import Action
 from dataplane.dataset import Layout
 from runtime.instance import Check, Specification
 
+SECRETS = "/run/secrets"
+"""Where instances find theirs, a file each."""
+
 
 class Name(Struct, frozen=True):
     """A name that is unique in the cluster, as it is reserved."""
@@ -32,7 +35,8 @@ class Generation(Struct, frozen=True):
 
 class Candidate(Struct, frozen=True):
     """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts; `files` are paths in
-    it, with the names under which the manifest of the head has what they contain.
+    it, with the names under which the manifest of the head has what they contain; `secrets` those that it sees, in
+    which versions.
     """
 
     service: str
@@ -40,6 +44,7 @@ class Candidate(Struct, frozen=True):
     data: dict[str, str]
     check: Check
     files: dict[str, str] = {}
+    secrets: dict[str, int] = {}
 
 
 class Hook(Struct, frozen=True):
@@ -53,6 +58,7 @@ class Hook(Struct, frozen=True):
     one_shot: Specification | None = None
     inside: str | None = None
     files: dict[str, str] = {}
+    secrets: dict[str, int] = {}
 
 
 class Level(Struct, frozen=True):

@@ -13,7 +13,7 @@ from daemon import held, logs, problems, rows, volume_rows, wire
 from daemon.executing import Executes, attend, execute
 from daemon.finding import Mirror, heads, namespace, service
 from daemon.manifest_data import with_data
-from daemon.records import DeployPoint, Head, Machine
+from daemon.records import DeployPoint, Head, Machine, Namespace
 from daemon.server import Emit
 from daemon.wire import (
     ClusterStatus,
@@ -31,7 +31,9 @@ from daemon.wire import (
     PoolStatus,
     Ps,
     Refused,
+    RegistryLs,
     Run,
+    SecretLs,
     Status,
     Success,
     Version,
@@ -42,7 +44,7 @@ from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, EngineUnavailable, Specification
 
 Looked = (
-    VolumeLs | VolumeSnapshots | NamespaceLs | NamespaceInspect
+    VolumeLs | VolumeSnapshots | SecretLs | RegistryLs | NamespaceLs | NamespaceInspect
     | Status | Ps | Logs | History | HistoryShow | Export | Version
 )  # fmt: skip
 
@@ -103,6 +105,10 @@ class Looking:
                 return self._told("manifest", {"manifest": self._head(name, f"export {name}").manifest})
             case VolumeLs() | VolumeSnapshots():
                 return await self._volumes(request)
+            case SecretLs(namespace=name):
+                return self._secrets(name)
+            case RegistryLs():
+                return self._told("registries", {"registries": rows.registries(self.mirror.registries())})
             case Version():
                 return self._told("version", {**self.about, "machine": self.machine, "protocol": wire.VERSION})
 
@@ -238,6 +244,13 @@ class Looking:
         if not found[number].current:
             manifest = with_data(manifest, number)
         return self._told("deploy", {"deploy": found[number], "manifest": manifest})
+
+    def _secrets(self, name: str) -> Success:
+        """A namespace may have secrets before it has ever been deployed."""
+        record = self.mirror.namespaces().get(name)
+        if record is None or not record.secrets:
+            record = Namespace(self._head(name, f"list the secrets of {name}"))
+        return self._told("secrets", {"secrets": rows.secrets(record, self.mirror.secrets(name))})
 
     def _deploys(self, name: str, cannot: str) -> list[wire.DeployRow]:
         return rows.deploys(*self._past(name, cannot))

@@ -5,15 +5,19 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from daemon.booting import Boot
+from daemon.changing.secrets import place
+from daemon.confidential import credentials
 from daemon.contents import committed
 from daemon.journal import rfc3339
 from daemon.keeping import Kept, keep
 from daemon.mirror import Mirror
 from daemon.node import ZONE, Node
+from daemon.primitive import NotSo
 from daemon.records import Cluster, Machine
 from daemon.serving import ServingPlane
 from daemon.store import Store
@@ -28,6 +32,7 @@ from dataplane.names import Names
 from dataplane.nats_server import NatsServer
 from dataplane.pool import PoolWish, open_pool, place_of
 from dataplane.process import Process
+from dataplane.vault import Vault, VaultProblem
 from dataplane.zfs import Zfs
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
@@ -72,6 +77,7 @@ class Up:
     node: Node
     engines: Engines
     datasets: Zfs
+    vault: Vault
     store: Store
     streaming: Streaming
     mirror: Mirror
@@ -84,17 +90,22 @@ async def bring_up(settings: Settings) -> Up:
     settings.folder.mkdir(parents=True, exist_ok=True)
     for part in ("operations", "serving"):
         (settings.folder / part).mkdir(exist_ok=True)
+    vault = await Vault.open(settings.folder / "vault")
     server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
     datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _docker(settings), _records(server))
     engines = Engines(docker, await _host(settings))
     store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
     await _found(store, settings)
     mirror.load()
+    docker.login = partial(credentials, store, vault)
     names, gateway = _names(settings), _gateway(settings)
     serving = await _serving(settings, store, names, gateway)
     await _have_files(store, docker)
+    await _have_secrets(store, vault)
     streaming = Streaming(datasets)
-    node = Node(settings.machine, settings.subnet, settings.services, datasets, engines, store, serving, streaming)
+    node = Node(
+        settings.machine, settings.subnet, settings.services, datasets, engines, store, serving, streaming, vault
+    )
     boot = Boot(node, await place_of(settings.pool) / ".boot")
     watching = Watching(settings.machine, serving, [engines.docker, engines.host])
     keeping = (
@@ -107,7 +118,7 @@ async def bring_up(settings: Settings) -> Up:
         _going_on("watching", watching.follow()),
         *(_going_on(kept.name, keep(kept)) for kept in keeping),
     )
-    return Up(node, engines, datasets, store, streaming, mirror, following, boot)
+    return Up(node, engines, datasets, vault, store, streaming, mirror, following, boot)
 
 
 def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -183,6 +194,18 @@ async def _have_files(store: Store, docker: Docker) -> None:
     for record in (await store.namespaces()).values():
         for id, by, files in committed(record.head) if record.head else ():
             await docker.restore_files(id, by, files)
+
+
+async def _have_secrets(store: Store, vault: Vault) -> None:
+    """What instances see of secrets is there again after a boot. One that cannot have them is told of, and waited for
+    by nobody."""
+    for name, record in (await store.namespaces()).items():
+        for service in record.head.services.values() if record.head else ():
+            for instance in service.instances:
+                try:
+                    await place(name, service, instance, store, vault)
+                except (NotSo, VaultProblem) as problem:
+                    log.error("%s will not find its secrets when it starts again: %s", instance.id, problem)
 
 
 def _found_by(process: Process) -> Callable[[], Awaitable[int | None]]:

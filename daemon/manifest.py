@@ -27,6 +27,7 @@ from daemon.manifest_fields import (
     Port,
     Published,
     Replicas,
+    SecretName,
     Size,
     Source,
     Ulimit,
@@ -96,6 +97,7 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     env: dict[Variable, str] = {}
+    secrets: tuple[SecretName, ...] = ()
     user: User | None = None
     workdir: str | None = None
     volumes: dict[VolumeName, str] = {}
@@ -154,7 +156,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 # fmt: off
 _NOT_YET = (
-    "secrets", "branch_secrets",
+    "branch_secrets",
 )
 # fmt: on
 _NO_MOUNTS = Unfit(

@@ -9,7 +9,7 @@ from msgspec import Meta
 from daemon import units
 from daemon.nearest import nearest
 from daemon.shape import Unfit, short
-from daemon.wire import NAME
+from daemon.wire import NAME, SECRET
 
 LATER = "is part of the manifest, but this version cannot do it yet"
 MOST_REPLICAS = 1000
@@ -51,6 +51,12 @@ def _string(raw: object) -> str:
 def _matching(raw: object, pattern: re.Pattern[str], otherwise: str) -> str:
     if not pattern.fullmatch(_string(raw)):
         raise ValueError(otherwise)
+    return str(raw)
+
+
+def _secret_name(raw: object) -> str:
+    if not re.fullmatch(SECRET, _string(raw), re.ASCII):
+        raise Unfit("name", f"should be letters, digits and `_`, no digit first, at most 64 of them, is {short(raw)}")
     return str(raw)
 
 
@@ -229,6 +235,7 @@ def write_content(value: bytes) -> str | dict[str, str]:
 
 Name = Annotated[str, Meta(extra={"read": _name})]
 VolumeName = Annotated[str, Meta(extra={"read": _volume_name})]
+SecretName = Annotated[str, Meta(extra={"read": _secret_name})]
 Image = Annotated[str, Meta(extra={"read": _image})]
 Variable = Annotated[str, Meta(extra={"read": _variable})]
 User = Annotated[str, Meta(extra={"read": _plain_word})]

@@ -28,6 +28,7 @@ def faults(manifest: Manifest) -> Iterator[Fault]:
     for name, service in manifest.services.items():
         yield from _runtime(name, service)
         yield from _commands(name, service)
+        yield from _secrets(name, service)
         yield from _ports(name, service)
         yield from _readiness(name, service)
         yield from _volumes(name, service, manifest)
@@ -66,6 +67,15 @@ def _commands(name: str, service: Service) -> Iterator[Fault]:
             yield _fault("value", name, key, "should not be empty", "leave it out")
     if service.workdir is not None and not _TARGET.fullmatch(service.workdir) and service.workdir != "/":
         yield _fault("value", name, "workdir", f"should be an absolute path, is {short(service.workdir)}")
+
+
+def _secrets(name: str, service: Service) -> Iterator[Fault]:
+    for at, secret in enumerate(service.secrets):
+        if secret in service.secrets[:at]:
+            yield _fault("value", name, f"secrets.{at}", f"is {short(secret)}, which is named before")
+        if f"{secret}_FILE" in service.env:
+            why = f"is where the file of the secret {secret} is told"
+            yield _fault("value", name, f"env.{secret}_FILE", why, "leave it out")
 
 
 def _ports(name: str, service: Service) -> Iterator[Fault]:

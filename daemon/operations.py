@@ -35,7 +35,7 @@ class Operations:
         """Carry a request out, or re-attach to it by its id. Raises Problem."""
         if how.preview:
             return await self._preview(request, how, who)
-        id, asked = _require_id(how.op_id or new_id()), msgspec.to_builtins(request)
+        id, asked = _require_id(how.op_id or new_id()), self.means.written(request)
         running, story = self.running.get(id), self.story(id)
         _require_same(id, asked, running.request if running else story.heading.request if story else asked)
         if not running and story and story.answer:
@@ -225,7 +225,7 @@ class Operations:
             raise problems.refused(failure, f"cannot carry on with {id}") from failure
 
     async def _preview(self, request: Mutation, how: How, who: str) -> Success:
-        kind = msgspec.to_builtins(request)["type"]
+        kind = self.means.written(request)["type"]
         primitive, node = self.means.primitives[kind], self.means.engine.node
         try:
             await require_expected(self.means.store, list(primitive.claims(request)), how)

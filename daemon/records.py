@@ -43,7 +43,8 @@ class Service(Struct, frozen=True):
     """A service as committed. `specification` is the manifest's; `identity` a hash of it with the digest.
 
     `address` is its stable virtual address, present if it has ports. A `stopped` service has no instances until it is
-    started; its `identity` stays that of the last which ran.
+    started; its `identity` stays that of the last which ran. `secrets` are
+    those that it sees, in which versions.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Service(Struct, frozen=True):
     routes: tuple[str, ...]
     instances: tuple[Running, ...]
     stopped: bool = False
+    secrets: dict[str, int] = {}
 
 
 class Volume(Struct, frozen=True):
@@ -84,8 +86,16 @@ class Head(Struct, frozen=True):
     restored: int | None = None
 
 
+class Newest(Struct, frozen=True):
+    """The newest version of a secret. One that is removed keeps the number, so that none is given twice."""
+
+    version: int
+    removed: bool = False
+
+
 class Namespace(Struct, frozen=True):
-    """The value of `namespaces.<ns>`. Without a head it is a tombstone: there is no such namespace now.
+    """The value of `namespaces.<ns>`. Without a head there is no such namespace now: it was removed, or it has only
+    claims, or secrets that wait for its first deploy.
 
     `by` is the operation that committed last, whether or not it made a deploy point; `last_deploy` the number of the
     last point ever made, so that no number is given twice.
@@ -96,6 +106,7 @@ class Namespace(Struct, frozen=True):
     settled: str | None = None
     by: str = ""
     last_deploy: int = 0
+    secrets: dict[str, Newest] = {}
 
 
 class Held(Struct, frozen=True):
@@ -125,6 +136,29 @@ class Past(Struct, frozen=True):
     point: DeployPoint | None = None
     forgotten_by: str = ""
     data: tuple[Held, ...] = ()
+
+
+class Sealed(Struct, frozen=True):
+    """The value of `secrets.<ns>.<name>.<version>`: what age made of a secret. Without that it is a tombstone."""
+
+    ciphertext: bytes = b""
+    operation: str = ""
+    at: str = ""
+    who: str = ""
+
+
+class Registry(Struct, frozen=True):
+    """The value of `registries.<host>`: who the cluster is at a registry of images, with the password sealed.
+
+    Nobody, if `user` is empty. `by` is the operation that committed last, `settled` one that never will.
+    """
+
+    user: str = ""
+    sealed: bytes = b""
+    by: str = ""
+    at: str = ""
+    who: str = ""
+    settled: str = ""
 
 
 class Reservation(Struct, frozen=True):

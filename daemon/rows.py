@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
-from daemon.records import DeployPoint, Head, Running, Service
-from daemon.wire import DeployRow, InstanceRow, NamespaceStatus, PoolStatus, ServiceStatus
+from daemon.records import DeployPoint, Head, Namespace, Registry, Running, Sealed, Service
+from daemon.wire import DeployRow, InstanceRow, NamespaceStatus, PoolStatus, RegistryRow, SecretRow, ServiceStatus
 from runtime.instance import Condition
 
 Conditions = Mapping[str, Condition] | None
@@ -154,3 +154,20 @@ def _keeps_restarting(row: InstanceRow, now: datetime) -> bool:
         return True
     lately = row.since is not None and now - datetime.fromisoformat(row.since) < LATELY
     return row.restarts >= MANY_RESTARTS and lately
+
+
+def secrets(record: Namespace, sealed: Mapping[tuple[str, int], Sealed]) -> list[SecretRow]:
+    """A row for each secret of a namespace that is not removed, by name."""
+    services = record.head.services.values() if record.head else ()
+    found = []
+    for name, newest in sorted(record.secrets.items()):
+        if not newest.removed:
+            told = sealed.get((name, newest.version), Sealed())
+            users = sorted(service.name for service in services if name in service.secrets)
+            found.append(SecretRow(name, newest.version, told.at, told.who, users))
+    return found
+
+
+def registries(found: Mapping[str, Registry]) -> list[RegistryRow]:
+    """A row for each registry that the cluster is somebody at."""
+    return [RegistryRow(host, one.user, one.at, one.who) for host, one in sorted(found.items()) if one.user]

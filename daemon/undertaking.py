@@ -32,7 +32,7 @@ log = logging.getLogger("ployzd")
 class Means:
     """What every operation of this machine needs. `folder` holds the journals; `primitives` are by request type.
 
-    `now` tells the time, RFC 3339 UTC.
+    `now` tells the time, RFC 3339 UTC; `written` what is written down of a request.
     """
 
     folder: Path
@@ -40,6 +40,7 @@ class Means:
     store: Store
     primitives: Mapping[str, Primitive]
     now: Callable[[], str] = rfc3339
+    written: Callable[[Mutation], dict[str, Any]] = msgspec.to_builtins
 
     @property
     def machine(self) -> str:
@@ -53,7 +54,7 @@ its ending what was decided before."""
 
 @dataclass
 class Undertaking:
-    """It has no story until it has its claims and its plan. `request` is the request as JSON has it."""
+    """It has no story until it has its claims and its plan. `request` is what is written down of it."""
 
     id: str
     request: dict[str, Any]
@@ -111,7 +112,7 @@ class Undertaking:
             await self._let_go(ours)
             if not problems.known(failure):
                 raise
-            raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}") from failure
+            raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}".rstrip()) from failure
         # From here on the claims stay until it is over: its heading is on the disk, and a restart resolves it.
         return await self._conclude(story, self._run(story, plan))
 

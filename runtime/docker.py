@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from runtime.files import Files
 from runtime.instance import (
     Check,
     Condition,
+    Credentials,
     Ended,
     EngineProblem,
     ImageMissing,
@@ -33,9 +34,18 @@ GOING = 10.0
 """Seconds that the engine may take to finish a removal that it has begun."""
 
 
+Login = Callable[[str], Awaitable[Credentials | None]]
+"""Who we are at a registry."""
+
+
+async def nobody(_host: str) -> Credentials | None:
+    """At every registry."""
+    return None
+
+
 class Docker:
     """The engine behind `socket`. Instances join `network`; `dns` is the address of their name server, `files` where
-    their files are kept.
+    their files are kept. `login` tells who we are at a registry whenever one is asked.
     """
 
     def __init__(
@@ -44,6 +54,7 @@ class Docker:
         self.engine = Engine(socket, within=within)
         self.files = Files(files)
         self.network, self.dns = network, dns
+        self.login: Login = nobody
 
     def close(self) -> None:
         """Hang up; the engine and all instances go on."""
@@ -53,11 +64,15 @@ class Docker:
 
     async def resolve(self, image: str, *, pull: str = "missing") -> str:
         """`<repository>@sha256:…`, or a local image's id: what a specification takes as its image."""
-        return await images.resolve(self.engine, image, pull)
+        return await images.resolve(self.engine, image, pull, await self.login(images.registry_of(image)))
 
     async def fetch(self, image: str, digest: str) -> None:
         """Have the image of that digest here."""
-        await images.fetch(self.engine, image, digest)
+        await images.fetch(self.engine, image, digest, await self.login(images.registry_of(image)))
+
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        """Have a registry say that it takes these credentials. Raises RegistryRefused."""
+        await images.accepted(self.engine, host, Credentials(user, password.decode()))
 
     # ----------------------------------------------------------------------------------------------- changes
 

@@ -30,6 +30,10 @@ class Engines:
         """Have the image of that digest here."""
         await self.docker.fetch(image, digest)
 
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        """Have a registry say that it takes these credentials. Raises RegistryRefused."""
+        await self.docker.accepted(host, user, password)
+
     async def create(self, specification: Specification, by: str) -> None:
         """Make the instance with the engine that it is for. Raises NameTaken where it is with the other."""
         mine, other = (self.host, self.docker) if specification.runtime == "host" else (self.docker, self.host)

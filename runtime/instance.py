@@ -71,6 +71,14 @@ Status = Literal["created", "running", "restarting", "stopped"]
 
 
 @dataclass(frozen=True)
+class Credentials:
+    """Who one is at a registry of images. The password never prints itself."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Condition:
     """An instance as the engine tells it. `image` is what it was made from, `digest` that image's id.
 
@@ -124,6 +132,10 @@ class EngineUnavailable(EngineProblem):
 
 class ImageMissing(EngineProblem):
     """There is no such image, here or at its registry."""
+
+
+class RegistryRefused(EngineProblem):
+    """A registry does not take the credentials, or cannot be asked."""
 
 
 class NameTaken(EngineProblem):

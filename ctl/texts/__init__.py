@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ctl.style import Style
-from ctl.texts import changes, history, instances, local, namespaces, operations, status, volumes
+from ctl.texts import changes, history, instances, local, namespaces, operations, secrets, status, volumes
 
 Result = dict[str, Any]
 
@@ -41,6 +41,10 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "operation": operations.operation,
     "operations": operations.operations,
     "preview": changes.preview,
+    "registries": secrets.registries,
+    "registry": secrets.registry,
+    "secret": secrets.secret,
+    "secrets": secrets.secrets,
     "removed": namespaces.removed,
     "snapshots": volumes.snapshots,
     "status": status.status,

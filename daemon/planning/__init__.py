@@ -1,18 +1,20 @@
 """Decide the next head of a namespace from what is wanted and what was seen: no touch of the world."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from daemon import records
 from daemon.change import Change, Generation, Image, Old
 from daemon.manifest import Manifest, parse
+from daemon.manifest import Service as ServiceManifest
 from daemon.manifest import Volume as VolumeManifest
 from daemon.planning import identity
 from daemon.planning.instances import Next, levels
 from daemon.planning.names import free, released, require_own_hostnames, require_own_ports, reserved
 from daemon.planning.places import require_here
+from daemon.planning.secrets import versions
 from daemon.primitive import By
 from daemon.records import Head, Namespace, Running, Token, Volume
 from daemon.wire import Action
@@ -31,7 +33,8 @@ class Wanted:
     change. `past` are the numbers of the replaced deploy points, of which `keep` stay; `prune_volumes` lets go of
     volumes that `volumes` does not name. `anew` names services whose instances are replaced though nothing changed,
     `stopped` those that have none, with the identity that each ran last; `left` are not touched, whether their
-    instances run or not.
+    instances run or not. `secrets` are the versions to be seen, where
+    they are not the newest.
     """
 
     manifest: Manifest
@@ -48,6 +51,7 @@ class Wanted:
     keep: int = 10
     prune_volumes: bool = False
     warnings: tuple[str, ...] = ()
+    secrets: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
     require_own_hostnames(wanted.manifest, seen.taken["hostname"])
     require_own_ports(wanted.manifest, seen.taken["port"], seen.listening)
     require_here(wanted.manifest, seen.machine)
+    wanted = replace(wanted, secrets=versions(record, wanted.manifest, wanted.secrets))
     addresses = free(seen.subnet, seen.taken["address"], by.operation)
     nexts = _nexts(before, wanted, seen, addresses, by)
     one_shots = {each.name: next(addresses) for each in nexts if each.runs_hook and not each.specification.volumes}
@@ -109,7 +114,7 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
 def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[str], by: By) -> list[Next]:
     olds = before.services if before else {}
     marked = {
-        name: identity.of(specification, wanted.digests[name], wanted.manifest)
+        name: identity.of(specification, wanted.digests[name], wanted.manifest, _seen_by(specification, wanted))
         for name, specification in wanted.manifest.services.items()
     }
     changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}
@@ -126,8 +131,15 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
             for number in range(len(kept), 0 if stopped else specification.replicas)
         )
         old, hook, ran = olds.get(name), name in hooked, wanted.stopped.get(name, marked[name])
-        nexts.append(Next(name, specification, wanted.digests[name], ran, old, kept, fresh, hook, stopped))
+        secrets = _seen_by(specification, wanted)
+        nexts.append(Next(name, specification, wanted.digests[name], ran, old, kept, fresh, hook, secrets, stopped))
     return nexts
+
+
+def _seen_by(specification: ServiceManifest, wanted: Wanted) -> dict[str, int]:
+    """The secrets that a service sees, in which versions."""
+    found = wanted.secrets or {}
+    return {name: found[name] for name in sorted(specification.secrets)}
 
 
 def _hooked(changed: set[str], wanted: Wanted) -> set[str]:
@@ -194,6 +206,7 @@ def _service(each: Next, virtual: Iterator[str]) -> records.Service:
         routes=each.specification.routes,
         instances=each.kept + each.fresh,
         stopped=each.stopped,
+        secrets=each.secrets,
     )
 
 

@@ -6,7 +6,7 @@ from daemon import changing
 from daemon.change import Change
 from daemon.manifest import parse
 from daemon.node import Node
-from daemon.planning import Wanted, plan_change
+from daemon.planning import Wanted, plan_change, secrets
 from daemon.planning.present import stopped
 from daemon.primitive import By, Part, Told, require
 from daemon.records import DeployPoint, Head
@@ -38,6 +38,7 @@ async def plan(ask: Rollback, node: Node, by: By) -> Change:
         past=tuple(point.head.deploy for point in points),
         keep=max(manifest.keep, parse(record.head.manifest).keep if record.head else 0),
         stopped=stopped(point.head),
+        secrets=None if ask.code_only else await _secrets(point, node),
     )
     return plan_change(record, wanted, await see(node), by)
 
@@ -53,6 +54,20 @@ def _point(ask: Rollback, head: Head | None, points: list[DeployPoint]) -> Deplo
     require(not head or number != head.deploy, "deploy.current", what, f"deploy {number} is what runs now", hint)
     require(number in numbers, "deploy.missing", what, f"there is no deploy {number} of it", hint)
     return points[numbers.index(number)]
+
+
+async def _secrets(point: DeployPoint, node: Node) -> dict[str, int]:
+    """The point's own versions, because its data knows them; refused if one is here no more."""
+    namespace, named = point.head.namespace, secrets.of(point.head)
+    for name, version in named.items():
+        require(
+            version in await node.records.versions(namespace, name),
+            "secret.missing",
+            f"cannot roll {namespace} back to deploy {point.head.deploy}",
+            f"version {version} of the secret {name} is gone",
+            "roll back with --code-only, or to another deploy",
+        )
+    return named
 
 
 def steps(plan: Change, node: Node) -> list[Part]:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from daemon.changing.instances import fetch
+from daemon.changing import secrets
+from daemon.changing.instances import fetch, take_back
 from daemon.contents import contents
 from daemon.node import Node
 from daemon.planning.instances import one_shot
@@ -34,6 +35,7 @@ class OneShot(Struct, frozen=True):
     specification: Specification
     ip: str
     words: str
+    secrets: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
 
 
@@ -65,6 +67,7 @@ async def plan(ask: Run, node: Node, by: By) -> OneShot:
         specification=settings,
         ip=ip,
         words=" ".join(ask.argv),
+        secrets=service.secrets,
         warnings=(alone,) if volumes else (),
     )
 
@@ -72,6 +75,11 @@ async def plan(ask: Run, node: Node, by: By) -> OneShot:
 def steps(plan: OneShot, node: Node) -> Sequence[Part]:
     """What is made for it, all to be taken back. In place of a commit stands the command."""
     id, by, names = plan.specification.id, plan.operation, node.records
+
+    async def make() -> None:
+        mounts = await secrets.shown(plan.specification, by, plan.namespace, plan.secrets, node)
+        await node.instances.create(replace(plan.specification, mounts=tuple(mounts)), by)
+
     return [
         fetch(plan.image, plan.specification.image, node),
         Step(
@@ -79,11 +87,7 @@ def steps(plan: OneShot, node: Node) -> Sequence[Part]:
             partial(names.reserve, "address", plan.ip, by, plan.namespace),
             partial(names.release, "address", plan.ip, plan.namespace, by),
         ),
-        Step(
-            f"make {id}",
-            partial(node.instances.create, plan.specification, by),
-            partial(node.instances.take_back, id, by),
-        ),
+        Step(f"make {id}", make, partial(take_back, id, by, node)),
         Commit(f"run {plan.words}", do=_nothing, settle=_never),
     ]
 

@@ -10,6 +10,12 @@ VERSION = 1
 NAME = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 """Namespaces, services, volumes and machines are named so."""
 
+SECRET = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+"""Secrets are named so: a file, and with `_FILE` behind it a variable."""
+
+LARGEST_SECRET = 64 * 1024
+"""Bytes of a secret."""
+
 
 class Deploy(Struct, frozen=True, forbid_unknown_fields=True, tag="deploy"):
     """Make a namespace what a manifest says. `manifest` is its text, TOML or JSON; `files` what the files contain
@@ -133,6 +139,51 @@ class VolumeSnapshots(Struct, frozen=True, forbid_unknown_fields=True, tag="volu
     volume: str
 
 
+class SecretSet(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.set"):
+    """Give a secret of a namespace a new version. Only the daemon's memory ever has `value`; it never prints itself."""
+
+    namespace: str
+    name: str
+    value: bytes
+
+    def __repr__(self) -> str:
+        return f"SecretSet(namespace={self.namespace!r}, name={self.name!r})"
+
+
+class SecretRm(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.rm"):
+    """Remove a secret of a namespace. What deploy points name is kept for them."""
+
+    namespace: str
+    name: str
+
+
+class SecretLs(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.ls"):
+    """The secrets of a namespace, without their values."""
+
+    namespace: str
+
+
+class RegistryLogin(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.login"):
+    """Have the cluster use these credentials at a registry of images. `password` goes the way of a secret's value."""
+
+    host: str
+    user: str
+    password: bytes
+
+    def __repr__(self) -> str:
+        return f"RegistryLogin(host={self.host!r}, user={self.user!r})"
+
+
+class RegistryLogout(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.logout"):
+    """Forget the credentials for a registry."""
+
+    host: str
+
+
+class RegistryLs(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.ls"):
+    """The registries that there are credentials for."""
+
+
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """The cluster in one screen."""
 
@@ -232,10 +283,11 @@ Streamed = VolumeExport | VolumeImport
 Mutation = (
     Deploy | Rollback | Restart | Stop | Start | Scale | NamespaceRm
     | VolumeSnapshot | VolumeResize | VolumePurge | VolumeExport | VolumeImport
+    | SecretSet | SecretRm | RegistryLogin | RegistryLogout
 )  # fmt: skip
 Look = (
     Status | Ps | Logs | History | HistoryShow | Export | NamespaceLs | NamespaceInspect | VolumeLs | VolumeSnapshots
-    | OpLs | OpShow | Version
+    | SecretLs | RegistryLs | OpLs | OpShow | Version
 )  # fmt: skip
 Request = Mutation | Look | Exec | Run | OpResume | OpAbort
 

@@ -114,6 +114,42 @@ class VolumeChanged(Struct, frozen=True):
     bytes: int | None = None
 
 
+class Secret(Struct, frozen=True):
+    """kind `secret`: a secret after a change. `version` is the newest, None once it is removed; `kept` are the other
+    versions that deploy points, or what runs, still name."""
+
+    namespace: str
+    name: str
+    version: int | None
+    kept: list[int]
+
+
+class SecretRow(Struct, frozen=True):
+    """`set_at` and `by` (who set it) are of the newest version; `used_by` names the services that name it."""
+
+    name: str
+    version: int
+    set_at: str
+    by: str
+    used_by: list[str]
+
+
+class Registry(Struct, frozen=True):
+    """kind `registry`: who the cluster is at a registry after a change; nobody after a logout."""
+
+    host: str
+    user: str | None
+
+
+class RegistryRow(Struct, frozen=True):
+    """`set_at` and `by` tell when and who logged the cluster in."""
+
+    host: str
+    user: str
+    set_at: str
+    by: str
+
+
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
     """`down` names the services that nobody reaches from this step until the flip; `bytes` have to be moved."""
 

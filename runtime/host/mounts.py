@@ -28,11 +28,14 @@ def files(specification: Specification, dns: str | None, switch: str) -> dict[st
 
 
 def require(specification: Specification) -> None:
-    """Raises EngineProblem where a directory is missing on either side of a mount."""
+    """Raises EngineProblem where a directory is missing on either side of a mount.
+
+    What is mounted read-only is ployz's own, below /run, where a directory is made for it.
+    """
     for mount in specification.mounts:
         if not Path(mount.source).is_dir():
             raise EngineProblem(f"cannot mount {mount.source} into {specification.id}: it does not exist")
-        if not Path(mount.target).is_dir():
+        if not mount.read_only and not Path(mount.target).is_dir():
             raise EngineProblem(
                 f"cannot mount a volume at {mount.target} in {specification.id}: this machine has no such directory; "
                 f"make it (mkdir -p {mount.target}): it stays empty, only the instance sees the volume there"
@@ -42,7 +45,11 @@ def require(specification: Specification) -> None:
 def commands(specification: Specification, folder: Path) -> Iterator[Words]:
     """The words that mount what is its own, to be run in its mount namespace, in this order."""
     for mount in sorted(specification.mounts, key=lambda mount: mount.target):
+        if mount.read_only:
+            yield ("mkdir", "-p", "-m", "0755", mount.target)
         yield ("mount", "--bind", mount.source, mount.target)
+        if mount.read_only:
+            yield ("mount", "-o", "remount,bind,ro", mount.target)
     for name, target in (("resolv.conf", RESOLVER), ("nsswitch.conf", SWITCH)):
         if (folder / name).exists():
             yield ("mount", "--bind", str(folder / name), target)

@@ -15,6 +15,7 @@ from runtime.instance import (
     ImageMissing,
     NameTaken,
     NotReady,
+    RegistryRefused,
     Specification,
     Status,
 )
@@ -101,6 +102,10 @@ class FakeEngine:
         elif image not in self.unknown:
             return self._means(image)
         raise ImageMissing(f"cannot find the image {image}, here or at its registry")
+
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        if password == b"wrong":
+            raise RegistryRefused(f"cannot log in to {host} as {user}: unauthorized")
 
     def _means(self, image: str) -> str:
         return self.moved.get(image, digest(image))
@@ -233,10 +238,10 @@ class FakeEngine:
         return [*sorted(told), *sorted((key, tuple(sorted(held.items()))) for key, held in self.files.items())]
 
     def writers(self) -> dict[str, list[str]]:
-        """Which running instances have which directory of the host."""
+        """Which running instances may write into which directory of the host."""
         found: dict[str, list[str]] = {}
         for id, instance in sorted(self.instances.items()):
-            for mount in instance.specification.mounts if instance.up else ():
+            for mount in (m for m in instance.specification.mounts if instance.up and not m.read_only):
                 found.setdefault(mount.source, []).append(id)
         return found
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from daemon import manifest
 from daemon.logs import Line, unix
-from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Running, Service
+from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Registry, Running, Sealed, Service
 from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, Ended, EngineProblem, Status
 
@@ -34,6 +34,7 @@ def condition(id: str, status: Status = "running", *, restarts: int = 0, last_ex
 class SeenMirror:
     records: dict[str, Namespace] = field(default_factory=dict)
     history: list[DeployPoint] = field(default_factory=list)
+    sealed: dict[tuple[str, int], Sealed] = field(default_factory=dict)
     stale_since: str | None = None
 
     def cluster(self) -> Cluster | None:
@@ -44,6 +45,12 @@ class SeenMirror:
 
     def namespaces(self) -> dict[str, Namespace]:
         return self.records
+
+    def registries(self) -> dict[str, Registry]:
+        return {}
+
+    def secrets(self, namespace: str) -> dict[tuple[str, int], Sealed]:
+        return self.sealed
 
     def points(self, namespace: str) -> list[DeployPoint]:
         return [point for point in self.history if point.head.namespace == namespace]

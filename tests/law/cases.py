@@ -8,9 +8,13 @@ from daemon.wire import (
     Deploy,
     Mutation,
     NamespaceRm,
+    RegistryLogin,
+    RegistryLogout,
     Restart,
     Rollback,
     Scale,
+    SecretRm,
+    SecretSet,
     Start,
     Stop,
     VolumeExport,
@@ -53,6 +57,15 @@ def hosted(**settings: Any) -> Deploy:
     return Deploy(re.sub(r'image = "db:(\d+)"', r'runtime = "host"\ncommand = ["db", "\1"]', asked.manifest))
 
 
+def secret(value: bytes) -> SecretSet:
+    return SecretSet("shop", "PASSWORD", value)
+
+
+SEES = 'secrets = ["PASSWORD"]'
+SEEN = (secret(b"one"), shop(more=SEES), secret(b"two"), shop(more=SEES))
+"""Two deploy points whose web sees the first, and the second version of a secret."""
+
+LOGIN = RegistryLogin("registry.example:5000", "ann", b"one")
 HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
 BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
 
@@ -138,6 +151,20 @@ CASES = (
     Case("deploy anew", (shop(), NamespaceRm("shop")), shop()),
     Case("restore what was removed", (shop(), shop(db=2), NamespaceRm("shop")), Rollback("shop")),
     Case("deploy with the data of a point", (shop(), shop(db=2), shop(db=3)), with_data(shop(db=4), 1)),
+    Case("set a secret", (), secret(b"one")),
+    Case("set a secret again, which is seen", SEEN[:2], secret(b"two")),
+    Case("set a secret again, which nobody sees", (secret(b"one"), shop()), secret(b"two")),
+    Case("remove a secret that nobody ever saw", (secret(b"one"), shop()), SecretRm("shop", "PASSWORD")),
+    Case("remove a secret that was seen", (*SEEN, shop()), SecretRm("shop", "PASSWORD")),
+    Case("see a secret", (shop(), secret(b"one")), shop(more=SEES)),
+    Case("see a newer version", SEEN[:3], SEEN[3]),
+    Case("a hook that fails after seeing a secret", (secret(b"one"), shop()), shop(more=f"{SEES}\n{BAD_HOOK}")),
+    Case("roll back to an older version", SEEN, Rollback("shop")),
+    Case("roll back to one that was removed", (*SEEN[:2], shop(), SecretRm("shop", "PASSWORD")), Rollback("shop")),
+    Case("roll back the code only, with a newer version", (*SEEN, shop()), Rollback("shop", to=1, code_only=True)),
+    Case("log in to a registry", (), RegistryLogin("registry.example:5000", "ann", b"one")),
+    Case("log in to a registry again", (LOGIN,), RegistryLogin("registry.example:5000", "bea", b"two")),
+    Case("log out of a registry", (LOGIN,), RegistryLogout("registry.example:5000")),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
     Case("move a writer from a container to the host", (shop(),), hosted()),
     Case("a process of the host that never gets ready", (hosted(),), hosted(db=666, web="2")),

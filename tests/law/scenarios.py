@@ -1,13 +1,14 @@
 """What no cut alone brings about: strangers in the way, undos that fail, others who write, clients who go on."""
 
 import asyncio
+import base64
 from collections.abc import Callable
 
 import msgspec
 from msgspec.structs import replace
 
 from daemon.journal import Story
-from daemon.records import Namespace
+from daemon.records import Namespace, Sealed
 from daemon.wire import NamespaceRm, Run, VolumePurge
 from dataplane.dataset import Layout
 from dataplane.entry import Entry
@@ -357,6 +358,41 @@ def a_kept_generation_is_purged_and_what_came_from_it_stays() -> None:
             assert (world.zfs.kept[clone].origin == f"{kept}@op-2") != purged
 
 
+def no_value_is_ever_written_down() -> None:
+    """Wherever it is cut: neither journals nor records have it, and the same request again is known as the same."""
+    for name, value in (("set a secret", b"one"), ("log in to a registry", b"one"), ("see a secret", b"one")):
+        telling = case(name)
+        for at in range(1, uncut(telling)[1] + 1):
+            world = prepared(telling).copy()
+            world.cut = Cut(at, "after", Crash)
+            ask(world, telling.ask, ID)
+            world.cut = None
+            _require_unwritten(world, value, f"{name}, cut at touch {at}")
+            ending = restart(world, ID)
+            again = ask(world, telling.ask, ID)
+            assert again in (ending, "done"), f"{name}, cut at touch {at}: {ending}, and asked again {again}"
+            _require_unwritten(world, value, f"{name}, cut at touch {at} and resolved")
+
+
+def a_rollback_to_a_version_that_is_gone_is_refused() -> None:
+    back = case("roll back to an older version")
+    world = prepared(back).copy()
+    world.kv.entries["secrets.shop.PASSWORD.1"] = Entry(msgspec.json.encode(Sealed()), world.kv.revision)
+    before = seen(world)
+    assert ask(world, back.ask, ID) == "refused"
+    assert_same(seen(world), before, "refused, but")
+
+
+def _require_unwritten(world: World, value: bytes, said: str) -> None:
+    encoded = base64.b64encode(value)
+    files = [file for file in world.disk.rglob("*") if file.is_file()]
+    written = {str(file): file.read_bytes() for file in files}
+    written |= {key: entry.value for key, entry in world.kv.entries.items()}
+    for where, held in written.items():
+        for told in (b'"' + value + b'"', encoded):
+            assert told not in held, f"{said}: {where} has the value"
+
+
 ALL: tuple[Callable[[], None], ...] = (
     an_undo_that_fails_stops_no_other_and_is_told,
     a_dataset_of_another_operation_in_the_way_is_left_alone,
@@ -376,4 +412,6 @@ ALL: tuple[Callable[[], None], ...] = (
     a_point_beyond_keep_is_gone,
     what_was_removed_is_there_no_more,
     a_kept_generation_is_purged_and_what_came_from_it_stays,
+    no_value_is_ever_written_down,
+    a_rollback_to_a_version_that_is_gone_is_refused,
 )

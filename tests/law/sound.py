@@ -4,8 +4,10 @@ import msgspec
 
 from daemon.contents import committed
 from daemon.planning.names import held
-from daemon.records import DeployPoint, Head, Namespace, Past, Reservation
+from daemon.planning.secrets import of
+from daemon.records import DeployPoint, Head, Namespace, Past, Reservation, Sealed
 from dataplane.entry import parts
+from runtime.instance import Mount
 from tests.fakes.zfs import Kept
 from tests.law.world import ROOT, World
 
@@ -18,6 +20,8 @@ def require_sound(world: World, otherwise: str) -> None:
         *_data(world, head, points),
         *_instances(world, head),
         *_files(world, head),
+        *_secrets(world, head, points),
+        *_shown(world, head),
         *_names(world, head),
     ]
     assert not wrongs, f"{otherwise} {'; '.join(wrongs)}"
@@ -75,7 +79,8 @@ def _instances(world: World, head: Head | None) -> list[str]:
               for id in wanted.keys() ^ {i for i, one in world.instances.instances.items() if one.by}]  # fmt: skip
     for id in wanted.keys() & world.instances.instances.keys():
         assert head
-        mounted = {mount.source for mount in world.instances.instances[id].specification.mounts}
+        mounts = world.instances.instances[id].specification.mounts
+        mounted = {mount.source for mount in mounts if not mount.read_only}
         names = {f"/fake/{ROOT}/shop/{n}/{head.volumes[n].generation}" for n in wanted[id].specification.volumes}
         if mounted != names:
             wrongs.append(f"{id} runs on {mounted}, not on {names}")
@@ -86,6 +91,46 @@ def _files(world: World, head: Head | None) -> list[str]:
     """An instance has the files of its own deploy point, and nobody else has any."""
     wanted = {(id, by): files for id, by, files in committed(head)} if head else {}
     return [] if wanted == world.instances.files else [f"the files are {world.instances.files}, not {wanted}"]
+
+
+def _secrets(world: World, head: Head | None, points: list[DeployPoint]) -> list[str]:
+    """The versions that are there are the newest ones, and those that the head or a deploy point names."""
+    named = {item for one in [*([head] if head else []), *(p.head for p in points)] for item in of(one).items()}
+    if entry := world.kv.entries.get("namespaces.shop"):
+        secrets = msgspec.json.decode(entry.value, type=Namespace).secrets
+        named |= {(name, newest.version) for name, newest in secrets.items() if not newest.removed}
+    return [f"version {version} of {name} is {'missing' if (name, version) in named else 'left over'}"
+              for name, version in named ^ versions_of(world).keys()]  # fmt: skip
+
+
+def _shown(world: World, head: Head | None) -> list[str]:
+    """Each instance sees the values of the versions that are committed for it, read-only, and nobody else anything."""
+    there = versions_of(world)
+    services = head.services.values() if head else ()
+    wanted = {
+        instance.id: {name: world.vault.unseal(there[name, version]) for name, version in service.secrets.items()}
+        for service in services
+        for instance in service.instances
+        if service.secrets
+    }
+    mounted = {
+        id
+        for id, instance in world.instances.instances.items()
+        for mount in instance.specification.mounts
+        if mount == Mount(f"/vault/{id}", "/run/secrets", read_only=True)
+    }
+    wrongs = [] if mounted == wanted.keys() else [f"{sorted(mounted)} see secrets, and {sorted(wanted)} should"]
+    return wrongs if world.vault.shown == wanted else [*wrongs, f"shown are {world.vault.shown}, not {wanted}"]
+
+
+def versions_of(world: World) -> dict[tuple[str, int], bytes]:
+    """What is sealed, by name and version."""
+    found = {}
+    for key, entry in world.kv.entries.items():
+        if key.startswith("secrets.") and (sealed := msgspec.json.decode(entry.value, type=Sealed)).ciphertext:
+            _, _, name, version = parts(key)
+            found[name, int(version)] = sealed.ciphertext
+    return found
 
 
 def _names(world: World, head: Head | None) -> list[str]:

@@ -122,8 +122,8 @@ MUTATIONS = (
     Mutation(
         "commit over whatever revision there is, not the token's",
         "daemon/store.py",
-        "_committed(now or Namespace(), head, by), token.revision)",
-        "_committed(now or Namespace(), head, by), revision)",
+        "to(now or Namespace()), token.revision)",
+        "to(now or Namespace()), revision)",
         ("one_that_was_fenced_never_commits",),
     ),
     Mutation(
@@ -362,6 +362,41 @@ MUTATIONS = (
         "    return [taking_back(name, plan, node) for name in made]",
         "    return []",
         ("cut:export",),
+    ),
+    Mutation(
+        "forget versions that deploy points still name",
+        "daemon/planning/secrets.py",
+        "*(point.head for point in points)]",
+        "*(point.head for point in ())]",
+        ("cut:remove a secret that was seen",),
+    ),
+    Mutation(
+        "leave the secrets of a candidate that is taken back",
+        "daemon/changing/instances.py",
+        "    await node.vault.take_back(id, by)\n",
+        "",
+        ("cut:see a secret",),
+    ),
+    Mutation(
+        "take a version back without winning its record",
+        "daemon/primitives/secret_set.py",
+        "records.forget_version(*where, plan.operation)",
+        "records.forget_version(*where)",
+        ("late:set a secret",),
+    ),
+    Mutation(
+        "write the value of a secret down",
+        "daemon/confidential.py",
+        'told["value"] = {"fingerprint": fingerprint(request.value)}',
+        "pass",
+        ("no_value_is_ever_written_down",),
+    ),
+    Mutation(
+        "settling a login only looks",
+        "daemon/store.py",
+        "return None if now and now.by == by else structs.replace(now or Registry(), settled=by)",
+        "return None",
+        ("late:log in to a registry",),
     ),
 )
 

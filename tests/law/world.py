@@ -13,19 +13,21 @@ import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from daemon.booting import UNSEEN, Boot, Note
+from daemon.confidential import written
 from daemon.engine import Engine
 from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
 from daemon.primitives import PRIMITIVES
 from daemon.primitives.run import OneShot
-from daemon.records import Cluster, Machine, Namespace, Past, Reservation
+from daemon.records import Cluster, Machine, Namespace, Past, Registry, Reservation, Sealed
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import Means
@@ -36,16 +38,19 @@ from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
 from dataplane.maps import Maps
 from dataplane.names import NamesProblem
+from dataplane.vault import VaultProblem
 from runtime.instance import EngineProblem
 from tests.fakes.engine import FakeEngine, Program
 from tests.fakes.kv import FakeKv
 from tests.fakes.serving import FakeFirewall, FakeGateway, FakeNames
 from tests.fakes.streams import FakeStreams
+from tests.fakes.vault import FakeVault
 from tests.fakes.zfs import FakeZfs
 
 T = TypeVar("T")
 When = Literal["before", "after", "late"]
 ROOT = "tank/ployz"
+NOW = "2026-01-01T00:00:00.000Z"
 
 
 STARTING = ("engine start", "engine stop", "zfs mount", "nft load")
@@ -68,6 +73,7 @@ SAID_NO: dict[str, type[Exception]] = {
     "nft": FirewallProblem,
     "names": NamesProblem,
     "gateway": GatewayProblem,
+    "vault": VaultProblem,
 }
 
 
@@ -112,7 +118,8 @@ class World:
         self.operations: Operations | None = None
         self.zfs = FakeZfs(ROOT, several=openzfs, touch=self.touch)
         self.streams = FakeStreams(self.zfs, self.touch)
-        self.instances = FakeEngine(touch=self.touch, exists=self.is_mounted)
+        self.vault = FakeVault(self.touch)
+        self.instances = FakeEngine(touch=self.touch, exists=self.is_there)
         self.kv = FakeKv(touch=self.touch)
         self.firewall = FakeFirewall(self.touch)
         self.names = FakeNames(self.touch)
@@ -130,6 +137,7 @@ class World:
         shutil.copytree(self.disk, other.disk, dirs_exist_ok=True)
         other.zfs.kept = copy.deepcopy(self.zfs.kept)
         other.zfs._made = self.zfs._made
+        other.vault.shown, other.vault.by = copy.deepcopy(self.vault.shown), dict(self.vault.by)
         other.instances.instances = copy.deepcopy(self.instances.instances)
         other.instances.files = copy.deepcopy(self.instances.files)
         other.kv.entries, other.kv.revision = dict(self.kv.entries), self.kv.revision
@@ -185,7 +193,7 @@ class World:
 
     def _witness(self, what: str) -> None:
         """Whoever changes more than its own claim and its own record has both, and wrote down which step it does."""
-        own = what.startswith(("put namespaces.", "put operations."))
+        own = what.startswith(("put namespaces.", "put operations.", "put registries."))
         if self.boot and self.boot.note.pending and what.startswith(STARTING):
             return
         running = list(self.operations.running.values()) if self.operations else []
@@ -227,7 +235,10 @@ class World:
 
     # ---------------------------------------------------------------------------------- what the programs do
 
-    def is_mounted(self, path: str) -> bool:
+    def is_there(self, path: str) -> bool:
+        """A mounted generation, or an instance's secrets."""
+        if path.startswith("/vault/"):
+            return path.removeprefix("/vault/") in self.vault.shown
         name = path.removeprefix("/fake/")
         return name in self.zfs.kept and self.zfs.kept[name].mounted
 
@@ -257,10 +268,19 @@ def boot(world: World) -> Operations:
     store = Store(world.kv)
     world.plane = plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
-    node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane, world.streams)
+    node = Node(
+        "m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane, world.streams, world.vault
+    )
     world.boot = Boot(node, world.disk / "memory")
     engine = Engine(node, patience=(), decided=world.boot.start)
-    means = Means(world.disk / "operations", engine, store, PRIMITIVES, now=lambda: "2026-01-01T00:00:00.000Z")
+    means = Means(
+        world.disk / "operations",
+        engine,
+        store,
+        PRIMITIVES,
+        lambda: NOW,
+        partial(written, fingerprint=world.vault.fingerprint),
+    )
     world.operations = Operations(means)
     return world.operations
 
@@ -338,6 +358,7 @@ def seen(world: World) -> dict[str, Any]:
         "addresses": world.firewall.maps,
         "names": world.names.hosts,
         "routes": world.gateway.loaded,
+        "shown": copy.deepcopy(world.vault.shown),
         "views": sorted(file.name for file in world.disk.glob("serving/*.view")),
     }
 
@@ -354,11 +375,17 @@ def _records(world: World) -> dict[str, Any]:
     for key, entry in world.kv.entries.items():
         if key.startswith("namespaces."):
             record = msgspec.json.decode(entry.value, type=Namespace)
-            if record.head or record.claims:
-                found[key] = (record.head, record.claims)
+            if record.head or record.claims or record.secrets:
+                found[key] = (record.head, record.claims, record.secrets)
         elif key.startswith("reserved."):
             if (held := msgspec.json.decode(entry.value, type=Reservation)).operation:
                 found[key] = held.namespace
+        elif key.startswith("registries."):
+            if (registry := msgspec.json.decode(entry.value, type=Registry)).user:
+                found[key] = msgspec.structs.replace(registry, settled="")
+        elif key.startswith("secrets."):
+            if (sealed := msgspec.json.decode(entry.value, type=Sealed)).ciphertext:
+                found[key] = sealed
         elif key.startswith("deploys."):
             past = msgspec.json.decode(entry.value, type=Past)
             named = past.point.data if past.point else past.data

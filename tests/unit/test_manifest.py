@@ -119,7 +119,7 @@ def test_hostile_text_is_a_mistake_of_syntax(text: str) -> None:
     assert refused.value.code == "manifest.syntax"
 
 
-@pytest.mark.parametrize("key", ["secrets", "branch_secrets"])
+@pytest.mark.parametrize("key", ["branch_secrets"])
 def test_what_this_version_cannot_do_is_never_ignored(key: str) -> None:
     with pytest.raises(Refused) as refused:
         parse(json.dumps({"namespace": "shop", "services": {"web": {"image": "web", key: {}}}}))
