@@ -8,13 +8,27 @@ from collections.abc import Callable
 import msgspec
 
 from ctl import contexts
+from ctl.carrying import Carrier, Carry, Carrying
 from ctl.client import Connection, Lost
 from ctl.flags import Flags
 from ctl.lines import Ending, Line
 from ctl.listen import Failed, Leave, OnInterrupt, Source, listen
 from ctl.progress import Progress
 from ctl.show import Screen
-from daemon.wire import Call, Error, Failure, How, Mutation, OpAbort, OpResume, Output, Problem, Request, Success
+from daemon.wire import (
+    Call,
+    Error,
+    Failure,
+    How,
+    Mutation,
+    OpAbort,
+    OpResume,
+    Output,
+    Problem,
+    Request,
+    Streamed,
+    Success,
+)
 
 AGAIN = "Ctrl-C again lets go of it: then it ends without you."
 
@@ -24,19 +38,19 @@ class TakeBack:
 
     def __init__(self, place: contexts.Place, operation: str) -> None:
         self.also: Source | None = None
-        self._place, self._operation, self._asked = place, operation, False
+        self._place, self.operation, self._asked = place, operation, False
 
     def pressed(self, progress: Progress) -> None:
         if self._asked:
-            raise Failed(let_go(self._operation))
+            raise Failed(let_go(self.operation))
         self._asked = True
-        progress.note(f"Asking the daemon to take {self._operation} back. {AGAIN}")
+        progress.note(f"Asking the daemon to take {self.operation} back. {AGAIN}")
         try:
             connection = Connection(self._place)
         except Problem as problem:
             progress.note(f"{problem.what}: because {problem.why}")
             return
-        connection.ask(Call(OpAbort(self._operation)))
+        connection.ask(Call(OpAbort(self.operation)))
         self.also = connection
 
     def heard(self, line: Line, progress: Progress) -> None:
@@ -48,17 +62,31 @@ class TakeBack:
 
 def look(request: Request, flags: Flags, output: Callable[[Output], None] | None = None) -> Success:
     """Ask for what changes nothing; raise Failed for a failure."""
-    return _done(_ask(Call(request), flags, output or _unexpected, Leave(), None), changes=False)
+    return _done(_ask(Call(request), flags, Leave(), output=output), changes=False)
 
 
 def mutate(request: Mutation, flags: Flags) -> Success:
     """Carry a mutation out, or preview it; raise Failed for every other ending than *done*."""
     how = flags.how()
     if how.preview:
-        return _done(_ask(Call(request, how), flags, _unexpected, Leave(), None), changes=False)
+        return _done(_ask(Call(request, how), flags, Leave()), changes=False)
     operation = how.op_id or new_operation()
     how = msgspec.structs.replace(how, op_id=operation)
     return _carry_out(Call(request, how), operation, flags)
+
+
+def carried(request: Streamed, flags: Flags, carry: Carry, total: int | None) -> tuple[Success, Carrier]:
+    """Carry out a mutation whose bytes go over a connection of their own. What went wrong with those counts first."""
+    how = flags.how()
+    operation = how.op_id or new_operation()
+    place = place_of(flags)
+    carrier = Carrier(place, operation, carry, total)
+    call = Call(request, msgspec.structs.replace(how, op_id=operation))
+    ending = _ask(call, flags, TakeBack(place, operation), carrier=carrier)
+    if isinstance(ending, Failure) and carrier.failure:
+        error = msgspec.structs.replace(ending.error, why=f"{carrier.failure}; {ending.error.why}")
+        ending = msgspec.structs.replace(ending, error=error)
+    return _done(ending, changes=True), carrier
 
 
 def resume(request: OpResume, flags: Flags) -> Success:
@@ -68,7 +96,7 @@ def resume(request: OpResume, flags: Flags) -> Success:
 
 def abort(request: OpAbort, flags: Flags) -> Success:
     """Have the daemon take an operation back, and wait until it is."""
-    return _done(_ask(Call(request), flags, _unexpected, Leave(), None), changes=True)
+    return _done(_ask(Call(request), flags, Leave()), changes=True)
 
 
 def new_operation() -> str:
@@ -101,17 +129,24 @@ def let_go(operation: str) -> Failure:
 
 def _carry_out(call: Call, operation: str, flags: Flags) -> Success:
     interrupt = TakeBack(place_of(flags), operation)
-    return _done(_ask(call, flags, _unexpected, interrupt, operation), changes=True)
+    return _done(_ask(call, flags, interrupt), changes=True)
 
 
 def _ask(
-    call: Call, flags: Flags, output: Callable[[Output], None], interrupt: OnInterrupt, operation: str | None
+    call: Call,
+    flags: Flags,
+    interrupt: OnInterrupt,
+    *,
+    output: Callable[[Output], None] | None = None,
+    carrier: Carrier | None = None,
 ) -> Ending:
     screen = Screen(json=flags.json, events=flags.events)
+    operation = interrupt.operation if isinstance(interrupt, TakeBack) else None
+    progress = Carrying(screen.progress(), carrier) if carrier else screen.progress()
     with Connection(place_of(flags)) as connection:
         connection.ask(call)
         try:
-            return listen(connection, screen.progress(), output, interrupt)
+            return listen(connection, progress, output or _unexpected, interrupt)
         except Lost:
             raise Failed(lost(operation)) from None
         except Problem as problem:

@@ -15,12 +15,12 @@ from ctl.contexts import Place
 from ctl.lines import Ending
 from ctl.listen import INTERRUPTED, Failed
 from ctl.signals import Signals
-from daemon.wire import Call, Exec, Failure, Input, Output, Success
+from daemon.wire import Call, Exec, Failure, Input, Output, Run, Success
 
 NOTHING = Input(end=True)
 
 
-def execute(request: Exec, place: Place, output: Callable[[Output], None]) -> Success:
+def execute(request: Exec | Run, place: Place, output: Callable[[Output], None]) -> Success:
     """Run it until it ends; `result["code"]` is its exit code. Raise Failed where it could not run."""
     raw = request.tty and request.interactive
     with Connection(place) as connection, Signals(*_heeded(raw=raw)) as signals:

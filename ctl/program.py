@@ -7,7 +7,9 @@ from ctl.show import Answer
 
 program = group(Group, None, "Run a small fleet by primitives: each command does one thing, and says how it ended.")
 program.sections = (
-    ("Change", ("deploy", "rollback", "branch", "promote")),
+    ("Change", ("deploy", "rollback", "branch", "promote", "namespace")),
+    ("Services", ("restart", "stop", "start", "scale", "run", "secret", "registry")),
+    ("Data", ("volume",)),
     ("Look", ("status", "ps", "logs", "exec", "history", "export")),
     ("Operations", ("op",)),
     ("This machine", ("dev", "context", "version", "help")),
@@ -17,6 +19,15 @@ program.lazy = {
     "rollback": ("deploying:rollback", "Make a namespace what it was, code and data."),
     "branch": ("branching:branch", "Copy a namespace with its data."),
     "promote": ("branching:promote", "Deploy what a branch runs into its source."),
+    "restart": ("running:restart", "Replace a service's instances by new ones."),
+    "stop": ("running:stop", "Have no instances of a service until it is started."),
+    "start": ("running:start", "Have a stopped service's instances again."),
+    "scale": ("running:scale", "Give a service another number of instances."),
+    "run": ("executing:run", "Run a command in an instance of its own."),
+    "namespace": ("namespaces:namespace", "List namespaces, look into one, or remove it."),
+    "volume": ("volumes:volume", "List, snapshot, resize, purge, export and import volumes."),
+    "secret": ("secrets:secret", "Set, list and remove the secrets of a namespace."),
+    "registry": ("registries:registry", "Log in to registries of images, and out."),
     "status": ("looking:status", "Show the cluster in one screen."),
     "ps": ("looking:ps", "List the instances."),
     "logs": ("logs:logs", "Show what a service wrote."),

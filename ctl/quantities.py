@@ -1,5 +1,6 @@
 """Sizes, durations and times as people read them."""
 
+import re
 from datetime import UTC, datetime
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -12,6 +13,13 @@ def size(count: float) -> str:
     while count >= 1023.95 and unit < len(UNITS) - 1:
         count, unit = count / 1024, unit + 1
     return f"{count:.0f} B" if unit == 0 else f"{count:.1f} {UNITS[unit]}"
+
+
+def count(text: str) -> int | None:
+    """The bytes of `20GiB`, `1.5 GiB` or `4096`; None for what is no size."""
+    if not (found := re.fullmatch(r"(\d+(?:\.\d+)?) ?(B|[KMGTP]iB)?", text)):
+        return None
+    return int(float(found[1]) * 1024 ** UNITS.index(found[2] or "B"))
 
 
 def span(seconds: float) -> str:

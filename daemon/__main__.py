@@ -10,16 +10,18 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from daemon import problems
 from daemon.answering import Answering
+from daemon.confidential import written
 from daemon.dev import main as dev
 from daemon.engine import Engine
 from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
 from daemon.operations import Operations
-from daemon.repertoire import PRIMITIVES
+from daemon.primitives import PRIMITIVES
 from daemon.server import Server
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
@@ -31,11 +33,14 @@ log = logging.getLogger("ployzd")
 async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> None:
     """Bring the machine up and answer until a signal comes."""
     up = await bring_up(settings)
-    engine = Engine(up.node)
-    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES)
+    engine = Engine(up.node, decided=up.boot.start)
+    told = partial(written, fingerprint=up.vault.fingerprint)
+    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES, written=told)
     operations = Operations(means)
+    await up.boot.begin()
     await operations.bring_to_an_end()
-    server = Server(Answering(operations, _looking(settings, up, operations)), viewers)
+    await up.boot.start_all_but(operations.undecided())
+    server = Server(Answering(operations, _looking(settings, up, operations), up.streaming), viewers)
     await server.start(socket)
     log.info("%s answers at %s", settings.machine, socket)
     await _signal()
@@ -50,7 +55,9 @@ def _looking(settings: Settings, up: Up, operations: Operations) -> Looking:
         "version": VERSION,
         "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
     }
-    return Looking(settings.machine, up.mirror, up.docker, up.datasets, running, about)
+    return Looking(
+        settings.machine, up.mirror, up.engines, up.datasets, running, about, unstarted=lambda: up.boot.reasons
+    )
 
 
 async def _signal() -> None:

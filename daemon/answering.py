@@ -1,12 +1,15 @@
 """Who answers what: changes by the operations, looks by what can be seen."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from daemon.callers import Caller
 from daemon.looking import Looking
 from daemon.operations import Operations
+from daemon.primitives.run import OneShot
+from daemon.streaming import Streaming
 from daemon.wire import (
     Event,
     Exec,
@@ -19,6 +22,7 @@ from daemon.wire import (
     OpResume,
     OpShow,
     Output,
+    Run,
     Success,
 )
 
@@ -29,8 +33,8 @@ Emit = Callable[[Event | Output], Awaitable[None]]
 class Answering:
     """Sends each request to who answers it. Implements `daemon.server.Answers`."""
 
-    def __init__(self, operations: Operations, looking: Looking) -> None:
-        self._operations, self._looking = operations, looking
+    def __init__(self, operations: Operations, looking: Looking, streaming: Streaming) -> None:
+        self._operations, self._looking, self._streaming = operations, looking, streaming
 
     async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
         return await self._operations.mutate(request, how, who.name, tell)
@@ -49,8 +53,17 @@ class Answering:
             case _:
                 return await self._looking.look(request, emit)
 
+    async def bring(self, operation: str, stream: socket.socket) -> None:
+        await self._streaming.bring(operation, stream)
+
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
         return await self._looking.exec(request, inputs, emit)
+
+    async def run(self, request: Run, who: Caller, inputs: AsyncIterator[Input], emit: Emit) -> Success:
+        def attend(plan: OneShot) -> Awaitable[dict[str, int]]:
+            return self._looking.attend(plan.specification, request, inputs, emit)
+
+        return await self._operations.pass_by(request, who.name, attend)
 
 
 async def _streamed(effort: Callable[[Tell], Awaitable[Success]], emit: Emit) -> Success:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from daemon.nearest import nearest
-from daemon.wire import VERSION, Call, Exec, Input, Look, Refused, Request
+from daemon.wire import VERSION, Call, Exec, Input, Look, Refused, Request, Run
 
 LARGEST = 1024 * 1024
 """Bytes of a call, or of one line that follows it."""
@@ -35,7 +35,7 @@ class Body:
         self._held = b""
 
     async def call(self) -> Call:
-        """The call, on a line of its own or as the whole body. Only after an Exec may more follow.
+        """The call, on a line of its own or as the whole body. Only after an Exec or a Run may more follow.
 
         Raises Refused `version.mismatch`, `request.invalid` and `request.too_large`.
         """
@@ -44,12 +44,12 @@ class Body:
             call = _call(text)
         except msgspec.DecodeError:  # its JSON may go on, on further lines
             call = _whole(text + await self._rest())
-        if not isinstance(call.request, Exec) and (await self._rest()).strip():
+        if not isinstance(call.request, Exec | Run) and (await self._rest()).strip():
             raise _invalid("something follows the call")
         return call
 
     async def inputs(self) -> AsyncIterator[Input]:
-        """The lines that follow an Exec, as they arrive. Raises Refused as `call` does."""
+        """The lines that follow an Exec or a Run, as they arrive. Raises Refused as `call` does."""
         while line := await self._line():
             if line.strip():
                 yield _input(line)

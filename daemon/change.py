@@ -12,6 +12,9 @@ from daemon.wire import Action
 from dataplane.dataset import Layout
 from runtime.instance import Check, Specification
 
+SECRETS = "/run/secrets"
+"""Where instances find theirs, a file each."""
+
 
 class Name(Struct, frozen=True):
     """A name that is unique in the cluster, as it is reserved."""
@@ -32,7 +35,8 @@ class Generation(Struct, frozen=True):
 
 class Candidate(Struct, frozen=True):
     """An instance to be made. `data` maps its mount targets to datasets, mounted when it starts; `files` are paths in
-    it, with the names under which the manifest of the head has what they contain.
+    it, with the names under which the manifest of the head has what they contain; `secrets` those that it sees, in
+    which versions.
     """
 
     service: str
@@ -40,6 +44,7 @@ class Candidate(Struct, frozen=True):
     data: dict[str, str]
     check: Check
     files: dict[str, str] = {}
+    secrets: dict[str, int] = {}
 
 
 class Hook(Struct, frozen=True):
@@ -53,6 +58,7 @@ class Hook(Struct, frozen=True):
     one_shot: Specification | None = None
     inside: str | None = None
     files: dict[str, str] = {}
+    secrets: dict[str, int] = {}
 
 
 class Level(Struct, frozen=True):
@@ -87,6 +93,9 @@ class Change(Struct, frozen=True):
     `stops` are instances that are stopped before the snapshots, `goes` those that leave after the commit;
     `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`; so are
     those of another namespace that are `copied`. `pauses` are instances that stand still for that instant.
+    `left` are services that are not touched, whether they run or not.
+    `drops` are those of volumes that the next head no longer names; `forgets` the deploy points that go.
+    One that `removes` the namespace leaves a tombstone instead of the head `after`, which has nothing in it.
     """
 
     operation: str
@@ -108,11 +117,21 @@ class Change(Struct, frozen=True):
     at: str
     pauses: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
+    forgets: tuple[int, ...] = ()
+    removes: bool = False
+    purges: bool = False
 
     @property
     def nothing(self) -> bool:
         """Whether the world already is as asked."""
-        return self.after == self.before
+        return self.after == self.before and not self.removes
+
+    @property
+    def next(self) -> Head | None:
+        """What is committed: the head after, or none."""
+        return None if self.removes else self.after
 
     @property
     def moved(self) -> list[Volume]:

@@ -23,6 +23,9 @@ PATIENCE = (0.2, 1.0, 4.0)
 """Seconds between tries of what has to succeed: steps after the commit, undos, and the settling itself."""
 
 
+Decided = Callable[[Sequence[str]], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class Placed:
     """A step under its position and words, which is how the story knows it."""
@@ -47,10 +50,14 @@ class Way:
 
 
 class Engine:
-    """Runs and resolves operations on one node."""
+    """Runs and resolves operations on one node.
 
-    def __init__(self, node: Node, patience: Sequence[float] = PATIENCE) -> None:
-        self.node, self.patience = node, patience
+    `decided` is awaited while an operation is being resolved, with its namespaces, once their heads are what they
+    will be and before it goes on either way: both ways rely on what the heads say being there, also after a boot.
+    """
+
+    def __init__(self, node: Node, patience: Sequence[float] = PATIENCE, decided: Decided | None = None) -> None:
+        self.node, self.patience, self.decided = node, patience, decided or _nothing
 
     async def run(self, story: Story, primitive: Primitive, plan: Any) -> Any:
         """Carry the plan out. Returns what `verify` returns; raises TakenBack or Stuck."""
@@ -70,6 +77,25 @@ class Engine:
             return await self.resolve(story, primitive, plan, failure)
         return await self._finish(story, primitive, plan)
 
+    async def pass_by(self, story: Story, primitive: Primitive, plan: Any, use: Callable[[], Awaitable[T]]) -> T:
+        """Do the steps, use what they made, and take it back in any case. Raises TakenBack if it came to nothing."""
+        way = placed(primitive.steps(plan, self.node))
+        assert way.commit
+        at = f"{len(way.before)} {way.commit.says}"
+        try:
+            for group in way.before:
+                await self._do(story, group)
+            story.tell("doing", at)
+            result = await use()
+            story.tell("done", at)
+            problems = await self._take_back(story, way)
+        except (Exception, CancelledError) as failure:
+            return await self.resolve(story, primitive, plan, failure)  # type: ignore[no-any-return]
+        if problems:
+            raise _stuck(story, f"what was made for it is still there: {'; '.join(problems)}")
+        story.tell("finished")
+        return result
+
     async def resolve(self, story: Story, primitive: Primitive, plan: Any, failure: BaseException | None = None) -> Any:
         """Bring an operation that was cut short to its ending."""
         if failure:
@@ -77,7 +103,9 @@ class Engine:
         _forget_cancellation()
         why = _first_failure(story)
         way = placed(primitive.steps(plan, self.node))
-        if await self._committed(story, way):
+        committed = await self._committed(story, way)
+        await self._tell_decided(story)
+        if committed:
             return await self._finish(story, primitive, plan)
         if problems := await self._take_back(story, way):
             raise _stuck(story, f"{why}; then, taking it back: {'; '.join(problems)}")
@@ -101,6 +129,12 @@ class Engine:
         if committed:
             story.note("committed", way.commit.says)
         return committed
+
+    async def _tell_decided(self, story: Story) -> None:
+        try:
+            await self.decided(list(story.heading.claims))
+        except Exception as failure:
+            raise _stuck(story, f"what was committed does not run yet: {reason(failure)}") from failure
 
     async def _finish(self, story: Story, primitive: Primitive, plan: Any) -> Any:
         way = placed(primitive.steps(plan, self.node))
@@ -160,6 +194,10 @@ class Engine:
         return await _alone(effect)
 
 
+async def _nothing(_namespaces: Sequence[str]) -> None:
+    """Nobody wants to know."""
+
+
 async def _alone(effect: Callable[[], Awaitable[T]]) -> T:
     """A cancellation that nobody asked this task for is a failure like any other: what it waited for was cancelled."""
     try:
@@ -206,7 +244,7 @@ def _group(position: int, part: Part) -> Group:
 
 
 def _cannot(story: Story) -> str:
-    return f"cannot {story.heading.primitive} {', '.join(story.heading.claims)}"
+    return f"cannot {story.heading.primitive} {', '.join(story.heading.claims)}".strip()
 
 
 def _first_failure(story: Story) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from daemon.nearest import nearest
-from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Service
+from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Registry, Sealed, Service
 from daemon.wire import Refused
 
 
@@ -17,6 +17,8 @@ class Mirror(Protocol):
     def machines(self) -> Mapping[str, Machine]: ...
     def namespaces(self) -> Mapping[str, Namespace]: ...
     def points(self, namespace: str) -> Sequence[DeployPoint]: ...
+    def registries(self) -> Mapping[str, Registry]: ...
+    def secrets(self, namespace: str) -> Mapping[tuple[str, int], Sealed]: ...
 
 
 def heads(mirror: Mirror) -> dict[str, Head]:

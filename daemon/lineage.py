@@ -4,7 +4,8 @@ ZFS ties a clone to the snapshot that it came from. After a commit the new gener
 generation of its volume is its ancestor; then those before it can go whenever nobody needs their snapshots.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 from daemon.node import Datasets
 from dataplane.dataset import Dataset
@@ -53,3 +54,81 @@ async def _descends_from_its_own(datasets: Datasets, generation: Dataset) -> boo
             return True
         ancestor = await datasets.look(parent)
     return False
+
+
+# ------------------------------------------------------------------------------------------------- freeing
+
+
+@dataclass(frozen=True)
+class Freeing:
+    """What goes next: these datasets, in this order; or, where none can go as it is, a clone is promoted first."""
+
+    destroy: tuple[str, ...] = ()
+    promote: str | None = None
+
+
+async def free(datasets: Datasets, within: str, doomed: Collection[str]) -> None:
+    """Destroy what nobody needs any more in the namespace dataset `within`, step by step: see `freeing`."""
+    while (found := freeing(await datasets.below(datasets.root), within, doomed)) != Freeing():
+        for dataset in found.destroy:
+            await datasets.destroy(dataset)
+        if found.promote:
+            await datasets.promote(found.promote)
+
+
+def freeing(found: Iterable[Dataset], within: str, doomed: Collection[str]) -> Freeing:
+    """Decide it from all datasets there are. `doomed` are the guids of snapshots that nobody names any more.
+
+    Such a snapshot goes once nothing is a clone of it; a kept generation of `within` once it has no snapshots; a
+    folder of it once it is empty. A snapshot that somebody's data descends from stays where it is, unless all
+    that its generation still holds is doomed: then the clone that is in the way takes over what it came from.
+    """
+    there = {dataset.name: dataset for dataset in found}
+    gone: list[str] = []
+    while going := [name for name in there if _may_go(there, name, within, doomed)]:
+        for name in sorted(going, reverse=True):
+            if _may_go(there, name, within, doomed):
+                del there[name]
+                gone.append(name)
+    if gone:
+        return Freeing(tuple(gone))
+    return Freeing(promote=next(_in_the_way(there, within, doomed), None))
+
+
+def _may_go(there: dict[str, Dataset], name: str, within: str, doomed: Collection[str]) -> bool:
+    if "@" in name:
+        return there[name].guid in doomed and not _clones(there, name)
+    if not _is_kept(there[name], within) and not _is_folder(there[name], within):
+        return False
+    return not any(other.startswith((f"{name}/", f"{name}@")) for other in there)
+
+
+def _in_the_way(there: dict[str, Dataset], within: str, doomed: Collection[str]) -> Iterator[str]:
+    """Clones that stay, of generations that could go but for them. One that has a snapshot of the same name cannot."""
+    condemned = {name for name in there if _is_kept(there[name], within) and _holds_only(there, name, doomed)}
+    for name, dataset in sorted(there.items()):
+        parent = (dataset.origin or "").partition("@")[0]
+        if parent in condemned and name not in condemned and not _names(there, name) & _names(there, parent):
+            yield name
+
+
+def _holds_only(there: dict[str, Dataset], name: str, doomed: Collection[str]) -> bool:
+    return all(there[f"{name}@{snapshot}"].guid in doomed for snapshot in _names(there, name))
+
+
+def _names(there: dict[str, Dataset], name: str) -> set[str]:
+    """The names of a dataset's own snapshots, without the dataset's."""
+    return {other.partition("@")[2] for other in there if other.startswith(f"{name}@")}
+
+
+def _clones(there: dict[str, Dataset], snapshot: str) -> bool:
+    return any(dataset.origin == snapshot for dataset in there.values())
+
+
+def _is_kept(dataset: Dataset, within: str) -> bool:
+    return dataset.name.startswith(f"{within}/") and dataset.marks.get("state") == "kept"
+
+
+def _is_folder(dataset: Dataset, within: str) -> bool:
+    """Whether it is the namespace's dataset or that of a volume: parents of generations, which hold nothing."""
+    return bool(dataset.marks) and within in (dataset.name, volume_of(dataset.name))

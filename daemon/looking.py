@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from daemon import logs, rows, wire
-from daemon.executing import Executes, execute
+from daemon import held, logs, problems, rows, volume_rows, wire
+from daemon.executing import Executes, attend, execute
 from daemon.finding import Mirror, heads, namespace, service
-from daemon.records import Head, Machine
+from daemon.manifest_data import with_data
+from daemon.records import DeployPoint, Head, Machine, Namespace
 from daemon.server import Emit
 from daemon.wire import (
     ClusterStatus,
@@ -21,38 +22,57 @@ from daemon.wire import (
     History,
     HistoryShow,
     Input,
+    InstanceRow,
     Logs,
     MachineStatus,
+    NamespaceInspect,
+    NamespaceLs,
     OperationRow,
     PoolStatus,
     Ps,
     Refused,
+    RegistryLs,
+    Run,
+    SecretLs,
     Status,
     Success,
     Version,
+    VolumeLs,
+    VolumeSnapshots,
 )
-from dataplane.dataset import Space, ZfsProblem
-from runtime.instance import Condition, EngineProblem, EngineUnavailable
+from dataplane.dataset import Dataset, Space, ZfsProblem
+from runtime.instance import Condition, EngineProblem, EngineUnavailable, Specification
 
-Looked = Status | Ps | Logs | History | HistoryShow | Export | Version
+Looked = (
+    VolumeLs | VolumeSnapshots | SecretLs | RegistryLs | NamespaceLs | NamespaceInspect
+    | Status | Ps | Logs | History | HistoryShow | Export | Version
+)  # fmt: skip
+
+
+LAST = 3
+"""Lines of its log that tell why an instance ended."""
 
 
 class Engine(logs.Logged, Executes, Protocol):
     """The engine of this machine. Raises instance.EngineProblem."""
 
     async def all(self) -> list[Condition]: ...
+    async def tail(self, id: str, lines: int) -> str: ...
 
 
-class Pool(Protocol):
+class Pool(volume_rows.Pool, Protocol):
     """The pool of this machine. Raises dataset.ZfsProblem."""
 
+    @property
+    def root(self) -> str: ...
     async def space(self) -> Space: ...
+    async def below(self, name: str) -> list[Dataset]: ...
 
 
 @dataclass(frozen=True)
 class Looking:
     """Answers what changes nothing, and Exec. `about` is what `version` tells of this daemon; `running` tells the
-    operations that are not over.
+    operations that are not over, `unstarted` why instances were not started after a boot.
     """
 
     machine: str
@@ -62,10 +82,15 @@ class Looking:
     running: Callable[[], Awaitable[list[OperationRow]]]
     about: Mapping[str, Any] = field(default_factory=dict)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    unstarted: Callable[[], Mapping[str, str]] = dict
 
     async def look(self, request: Looked, emit: Emit) -> Success:
         """Raises Refused namespace.missing, service.missing, deploy.missing, instance.missing, engine.*, logs.*."""
         match request:
+            case NamespaceLs():
+                return await self._namespaces()
+            case NamespaceInspect(namespace=name):
+                return await self._namespace(name)
             case Status():
                 return await self._status()
             case Ps(namespace=name):
@@ -78,6 +103,12 @@ class Looking:
                 return self._history_show(name, number)
             case Export(namespace=name):
                 return self._told("manifest", {"manifest": self._head(name, f"export {name}").manifest})
+            case VolumeLs() | VolumeSnapshots():
+                return await self._volumes(request)
+            case SecretLs(namespace=name):
+                return self._secrets(name)
+            case RegistryLs():
+                return self._told("registries", {"registries": rows.registries(self.mirror.registries())})
             case Version():
                 return self._told("version", {**self.about, "machine": self.machine, "protocol": wire.VERSION})
 
@@ -95,6 +126,37 @@ class Looking:
             code = await execute(self.engine, ids[0], request, inputs, emit)
         return self._told("executed", {"code": code})
 
+    async def attend(
+        self, specification: Specification, request: Run, inputs: AsyncIterator[Input], emit: Emit
+    ) -> dict[str, int]:
+        """Run an instance that was made for a command to its end; its exit code. Raises instance.EngineProblem."""
+        return {"code": await attend(self.engine, specification.id, request, inputs, emit)}
+
+    async def _namespaces(self) -> Success:
+        below, warnings = await self._datasets()
+        there = [held.namespace(head, below, self.pool.root) for head in heads(self.mirror).values()]
+        pasts = {
+            name: self.mirror.points(name) for name, one in sorted(self.mirror.namespaces().items()) if not one.head
+        }
+        gone = [held.removed(points[-1], below, self.pool.root) for points in pasts.values() if points]
+        return self._told("namespaces", {"namespaces": there, "removed": gone}, warnings)
+
+    async def _namespace(self, name: str) -> Success:
+        head, points = self._past(name, f"inspect {name}")
+        below, warnings = await self._datasets()
+        return self._told("namespace", held.seen(head, points, below, self.pool.root), warnings)
+
+    async def _datasets(self) -> tuple[held.Below, list[str]]:
+        try:
+            return await self.pool.below(self.pool.root), []
+        except ZfsProblem as problem:
+            return None, [f"the pool of {self.machine} cannot be asked: {problem}"]
+
+    def _past(self, name: str, cannot: str) -> tuple[Head | None, Sequence[DeployPoint]]:
+        """The head of a namespace, and its replaced points; one that was removed has only points."""
+        record, points = self.mirror.namespaces().get(name), self.mirror.points(name)
+        return (record.head if record and record.head else None if points else self._head(name, cannot)), points
+
     async def _status(self) -> Success:
         (conditions, engine), (pools, pool), operations = await asyncio.gather(
             self._conditions(), self._pools(), self.running()
@@ -109,8 +171,20 @@ class Looking:
             operations=operations,
             stale_since=self.mirror.stale_since,
         )
-        troubles = [*rows.troubles(seen, pools, self.clock()), *rows.exhausted(seen, conditions)]
+        troubles = [*await self._troubles(seen), *rows.exhausted(seen, conditions), *rows.filling_up(pools)]
         return self._told("status", status, [*engine, *pool, *troubles])
+
+    async def _troubles(self, seen: Sequence[InstanceRow]) -> list[str]:
+        """What is wrong with instances, each with the end of its log."""
+        told = rows.troubles(seen, self.unstarted(), self.clock())
+        return [says + await self._said(row) for row, says in told]
+
+    async def _said(self, row: InstanceRow) -> str:
+        try:
+            said = await self.engine.tail(row.id, LAST) if row.state != "missing" else ""
+        except EngineProblem:
+            return ""
+        return f"; the end of its log:\n{said.strip()}" if said.strip() else ""
 
     def _machine(self, machine: Machine) -> MachineStatus:
         here = machine.name == self.machine
@@ -124,7 +198,8 @@ class Looking:
     async def _ps(self, name: str | None) -> Success:
         there = [self._head(name, f"show the instances of {name}")] if name else heads(self.mirror).values()
         conditions, warnings = await self._conditions()
-        return self._told("instances", {"instances": rows.instances(there, conditions)}, warnings)
+        seen = rows.instances(there, conditions)
+        return self._told("instances", {"instances": seen}, [*warnings, *rows.held_back(seen, self.unstarted())])
 
     async def _logs(self, request: Logs, emit: Emit) -> Success:
         cannot = f"show the logs of {request.namespace}/{request.service}"
@@ -142,18 +217,43 @@ class Looking:
         gone = [running.id for running in committed if running.id not in there]
         return self._told("logs", {"instances": ids}, [f"instance {id} is missing, with its log" for id in gone])
 
+    async def _volumes(self, request: VolumeLs | VolumeSnapshots) -> Success:
+        open = [operation.id for operation in await self.running()]
+        try:
+            match request:
+                case VolumeSnapshots(namespace=name, volume=volume):
+                    found = await volume_rows.snapshots(self.mirror, self.pool, name, volume, open)
+                    return self._told("snapshots", {"snapshots": found})
+                case VolumeLs(namespace=name, kept=True):
+                    kept = await volume_rows.kept(self.mirror, self.pool, name, open, self.machine)
+                    return self._told("kept", {"volumes": kept})
+                case VolumeLs(namespace=name):
+                    return self._told("volumes", {"volumes": await volume_rows.volumes(self.mirror, self.pool, name)})
+        except ZfsProblem as problem:
+            raise problems.refused(problem, "cannot look at the volumes") from problem
+
     def _history_show(self, name: str, number: int) -> Success:
         cannot = f"show deploy {number} of {name}"
         found = {row.number: row for row in self._deploys(name, cannot)}
         if number not in found:
             why = f"{name} has no deploy {number}, or does not keep it any more"
             raise Refused("deploy.missing", f"cannot {cannot}", why, f"ployzctl history {name}")
-        kept = [self._head(name, cannot), *(point.head for point in self.mirror.points(name))]
+        head, points = self._past(name, cannot)
+        kept = [*([head] if head else ()), *(point.head for point in points)]
         manifest = next(head.manifest for head in kept if head.deploy == number)
+        if not found[number].current:
+            manifest = with_data(manifest, number)
         return self._told("deploy", {"deploy": found[number], "manifest": manifest})
 
+    def _secrets(self, name: str) -> Success:
+        """A namespace may have secrets before it has ever been deployed."""
+        record = self.mirror.namespaces().get(name)
+        if record is None or not record.secrets:
+            record = Namespace(self._head(name, f"list the secrets of {name}"))
+        return self._told("secrets", {"secrets": rows.secrets(record, self.mirror.secrets(name))})
+
     def _deploys(self, name: str, cannot: str) -> list[wire.DeployRow]:
-        return rows.deploys(self._head(name, cannot), self.mirror.points(name))
+        return rows.deploys(*self._past(name, cannot))
 
     def _head(self, name: str, cannot: str) -> Head:
         return namespace(self.mirror, name, cannot)

@@ -5,17 +5,23 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from daemon.booting import Boot
+from daemon.changing.secrets import place
+from daemon.confidential import credentials
 from daemon.contents import committed
 from daemon.journal import rfc3339
 from daemon.keeping import Kept, keep
 from daemon.mirror import Mirror
 from daemon.node import ZONE, Node
+from daemon.primitive import NotSo
 from daemon.records import Cluster, Machine
 from daemon.serving import ServingPlane
 from daemon.store import Store
+from daemon.streaming import Streaming
 from daemon.undertaking import VERSION
 from daemon.watching import Watching
 from dataplane.bus import Bus
@@ -24,11 +30,16 @@ from dataplane.gateway import Gateway
 from dataplane.kv import Kv
 from dataplane.names import Names
 from dataplane.nats_server import NatsServer
-from dataplane.pool import PoolWish, open_pool
+from dataplane.pool import PoolWish, open_pool, place_of
 from dataplane.process import Process
+from dataplane.vault import Vault, VaultProblem
 from dataplane.zfs import Zfs
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
+from runtime.engines import Engines
+from runtime.host.engine import Host
+from runtime.host.group import control_groups
+from runtime.host.systemd import is_init
 from runtime.network import Bridge, ensure_network
 
 log = logging.getLogger("ployzd")
@@ -53,17 +64,25 @@ class Settings:
     address: str = "10.210.1.1"
     default_bridge: str = "10.209.1.1/24"
 
+    @property
+    def bridge(self) -> Bridge:
+        """The network that instances join."""
+        return Bridge(self.subnet, self.address, MTU)
+
 
 @dataclass(frozen=True)
 class Up:
     """The parts of a machine that is up."""
 
     node: Node
-    docker: Docker
+    engines: Engines
     datasets: Zfs
+    vault: Vault
     store: Store
+    streaming: Streaming
     mirror: Mirror
     following: tuple[asyncio.Task[None], ...]
+    boot: Boot
 
 
 async def bring_up(settings: Settings) -> Up:
@@ -71,16 +90,24 @@ async def bring_up(settings: Settings) -> Up:
     settings.folder.mkdir(parents=True, exist_ok=True)
     for part in ("operations", "serving"):
         (settings.folder / part).mkdir(exist_ok=True)
+    vault = await Vault.open(settings.folder / "vault")
     server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
-    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _engine(settings), _records(server))
+    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _docker(settings), _records(server))
+    engines = Engines(docker, await _host(settings))
     store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
     await _found(store, settings)
     mirror.load()
+    docker.login = partial(credentials, store, vault)
     names, gateway = _names(settings), _gateway(settings)
     serving = await _serving(settings, store, names, gateway)
     await _have_files(store, docker)
-    node = Node(settings.machine, settings.subnet, settings.services, datasets, docker, store, serving)
-    watching = Watching(settings.machine, serving, [docker])
+    await _have_secrets(store, vault)
+    streaming = Streaming(datasets)
+    node = Node(
+        settings.machine, settings.subnet, settings.services, datasets, engines, store, serving, streaming, vault
+    )
+    boot = Boot(node, await place_of(settings.pool) / ".boot")
+    watching = Watching(settings.machine, serving, [engines.docker, engines.host])
     keeping = (
         Kept("nats-server", server.running, server.ensure),
         Kept("dnsmasq", _found_by(names.process), names.ensure),
@@ -91,7 +118,7 @@ async def bring_up(settings: Settings) -> Up:
         _going_on("watching", watching.follow()),
         *(_going_on(kept.name, keep(kept)) for kept in keeping),
     )
-    return Up(node, docker, datasets, store, mirror, following)
+    return Up(node, engines, datasets, vault, store, streaming, mirror, following, boot)
 
 
 def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -106,11 +133,26 @@ def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None
     return task
 
 
-async def _engine(settings: Settings) -> Docker:
+async def _docker(settings: Settings) -> Docker:
     socket = settings.engine or await _own_engine(settings)
-    docker = Docker(socket, "ploy", settings.address, files=settings.folder / "files")
-    await ensure_network(docker.engine, Bridge(settings.subnet, settings.address, MTU))
+    docker = Docker(socket, settings.bridge.name, settings.address, files=settings.folder / "files")
+    await ensure_network(docker.engine, settings.bridge)
     return docker
+
+
+async def _host(settings: Settings) -> Host:
+    """Processes of this machine. No instance sees where the machine keeps everything, others' volumes included."""
+    folder = settings.folder.resolve()
+    host = Host(
+        folder / "host",
+        settings.bridge,
+        control_groups(folder, systemd=is_init()),
+        settings.address,
+        (folder, await place_of(settings.pool)),
+        systemd=is_init(),
+    )
+    host.adopt()
+    return host
 
 
 async def _own_engine(settings: Settings) -> Path:
@@ -152,6 +194,18 @@ async def _have_files(store: Store, docker: Docker) -> None:
     for record in (await store.namespaces()).values():
         for id, by, files in committed(record.head) if record.head else ():
             await docker.restore_files(id, by, files)
+
+
+async def _have_secrets(store: Store, vault: Vault) -> None:
+    """What instances see of secrets is there again after a boot. One that cannot have them is told of, and waited for
+    by nobody."""
+    for name, record in (await store.namespaces()).items():
+        for service in record.head.services.values() if record.head else ():
+            for instance in service.instances:
+                try:
+                    await place(name, service, instance, store, vault)
+                except (NotSo, VaultProblem) as problem:
+                    log.error("%s will not find its secrets when it starts again: %s", instance.id, problem)
 
 
 def _found_by(process: Process) -> Callable[[], Awaitable[int | None]]:

@@ -12,6 +12,7 @@ from daemon.manifest_fields import (
     Capability,
     Content,
     Cpus,
+    Data,
     Device,
     Duration,
     Flag,
@@ -26,6 +27,7 @@ from daemon.manifest_fields import (
     Port,
     Published,
     Replicas,
+    SecretName,
     Size,
     Source,
     Ulimit,
@@ -41,7 +43,7 @@ from daemon.wire import Refused
 # fmt: off
 __all__ = [
     "LARGEST", "NAMESPACE", "Hooks", "Log", "Manifest", "Place", "Ready", "Resources", "Service", "Volume",
-    "joined", "parse", "show",
+    "joined", "parse", "show", "with_replicas",
 ]
 # fmt: on
 
@@ -91,13 +93,18 @@ class Resources(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
-    """One service as its manifest specifies it. Durations in seconds, sizes in bytes."""
+    """One service as its manifest specifies it. Durations in seconds, sizes in bytes.
 
-    image: Image
+    On the host it has no image: its command is a program of the machine.
+    """
+
+    image: Image = ""
+    runtime: Literal["docker", "host"] = "docker"
     pull: Literal["missing", "always", "never"] = "missing"
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     env: dict[Variable, str] = {}
+    secrets: tuple[SecretName, ...] = ()
     user: User | None = None
     workdir: str | None = None
     volumes: dict[VolumeName, str] = {}
@@ -133,8 +140,9 @@ class Volume(Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """A namespace, parsed and checked: every name in it leads somewhere, every value is in its unit.
 
-    `update` is always `recreate` for a service with volumes. `files` holds what the services' files contain, by the
-    path under which they name it.
+    `update` is always `recreate` for a service with volumes; `data` is
+    the number of the deploy point whose data it is to have; what is committed never has it. `files` holds what the
+    services' files contain, by the path under which they name it.
     """
 
     namespace: Name
@@ -142,6 +150,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     volumes: dict[VolumeName, Volume] = {}
     keep: Keep = 10
     files: dict[Source, Content] = {}
+    data: Data | None = None
 
     def routes(self, service: str) -> tuple[str, ...]:
         """A service's routes, with their `{namespace}` filled in."""
@@ -163,7 +172,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 # fmt: off
 _NOT_YET = (
-    "runtime", "secrets", "branch_secrets",
+    "branch_secrets",
 )
 # fmt: on
 _NO_MOUNTS = Unfit(
@@ -173,7 +182,6 @@ _NO_MOUNTS = Unfit(
 )
 _LATER = Unfit("later", LATER, "leave it out")
 _ASIDES: Asides = {
-    Manifest: {"data": _LATER},
     Service: {**dict.fromkeys(_NOT_YET, _LATER), **dict.fromkeys(("mounts", "binds"), _NO_MOUNTS)},
     Place: {"labels": _LATER},
 }
@@ -215,6 +223,14 @@ def _default_update(volumes: object) -> str:
 def show(manifest: Manifest) -> str:
     """The manifest as TOML, without what is the default: `parse` reads exactly it again."""
     return toml_text.write(dict(_shown(manifest, inspect.type_info(Manifest))))
+
+
+def with_replicas(text: str, service: str, count: int) -> str:
+    """The text of a manifest that says so many instances of a service, as TOML; what else it says stays as it is."""
+    tree = read(text)
+    return toml_text.write(
+        {**tree, "services": {**tree["services"], service: {**tree["services"][service], "replicas": count}}}
+    )
 
 
 def _shown(value: Struct, kind: inspect.Type) -> Iterator[tuple[str, Any]]:

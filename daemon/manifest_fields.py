@@ -9,13 +9,14 @@ from msgspec import Meta
 from daemon import units
 from daemon.nearest import nearest
 from daemon.shape import Unfit, short
-from daemon.wire import NAME
+from daemon.wire import NAME, SECRET
 
 LATER = "is part of the manifest, but this version cannot do it yet"
 MOST_REPLICAS = 1000
 _NAMED = "should be a name: small letters, digits and `-` (never first or last), at most 40 of them"
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}", re.ASCII)
 _VARIABLE = re.compile(r"[^\s=\0-\x1f\x7f-\x9f\ud800-\udfff-][^\s=\0-\x1f\x7f-\x9f\ud800-\udfff]*")
+_DATA = re.compile(r"deploy ([1-9][0-9]{0,8})")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*", re.ASCII)
 _OWNER = re.compile(r"\d{1,9}:\d{1,9}", re.ASCII)
 _MODE = re.compile(r"0?[0-7]{3,4}", re.ASCII)
@@ -50,6 +51,12 @@ def _string(raw: object) -> str:
 def _matching(raw: object, pattern: re.Pattern[str], otherwise: str) -> str:
     if not pattern.fullmatch(_string(raw)):
         raise ValueError(otherwise)
+    return str(raw)
+
+
+def _secret_name(raw: object) -> str:
+    if not re.fullmatch(SECRET, _string(raw), re.ASCII):
+        raise Unfit("name", f"should be letters, digits and `_`, no digit first, at most 64 of them, is {short(raw)}")
     return str(raw)
 
 
@@ -96,6 +103,17 @@ def _port(raw: object) -> int:
 
 def _keep(raw: object) -> int:
     return _between(raw, 1, 1000)
+
+
+def _data(raw: object) -> int:
+    found = _DATA.fullmatch(raw) if isinstance(raw, str) else None
+    if not found:
+        raise ValueError('should name a deploy point, such as "deploy 3"')
+    return int(found[1])
+
+
+def _written_data(deploy: int) -> str:
+    return f"deploy {deploy}"
 
 
 def _image(raw: object) -> str:
@@ -217,6 +235,7 @@ def write_content(value: bytes) -> str | dict[str, str]:
 
 Name = Annotated[str, Meta(extra={"read": _name})]
 VolumeName = Annotated[str, Meta(extra={"read": _volume_name})]
+SecretName = Annotated[str, Meta(extra={"read": _secret_name})]
 Image = Annotated[str, Meta(extra={"read": _image})]
 Variable = Annotated[str, Meta(extra={"read": _variable})]
 User = Annotated[str, Meta(extra={"read": _plain_word})]
@@ -225,6 +244,7 @@ Mode = Annotated[str, Meta(extra={"read": _mode})]
 Port = Annotated[int, Meta(extra={"read": _port})]
 Replicas = Annotated[int, Meta(extra={"read": _replicas})]
 Keep = Annotated[int, Meta(extra={"read": _keep})]
+Data = Annotated[int, Meta(extra={"read": _data, "write": _written_data})]
 Duration = Annotated[float, Meta(extra={"read": units.seconds, "write": units.write_seconds})]
 Interval = Annotated[float, Meta(extra={"read": _some_time, "write": units.write_seconds})]
 Size = Annotated[int, Meta(extra={"read": units.size, "write": units.write_size})]

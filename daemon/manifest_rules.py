@@ -18,13 +18,17 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ROUTE = re.compile(rf"(?P<host>{_LABEL}(\.{_LABEL})*)(?P<path>(/[A-Za-z0-9._~-]+)*)", re.ASCII)
 _HTTP_PATH = re.compile(r"/[!-~]*", re.ASCII)
 _SEND = "deploy -f FILE sends what a file beside the manifest contains; or write it under [files]"
+OF_CONTAINERS = ("files", "ulimits", "devices", "cap_add", "read_only", "log", "resources")
+"""What only an engine of containers can give; a program of the machine has what its user has."""
 _TARGET = re.compile(r"(/[^/:,\0-\x1f\x7f]+)+")
 
 
 def faults(manifest: Manifest) -> Iterator[Fault]:
     """Everything that is wrong, services in the order of the manifest."""
     for name, service in manifest.services.items():
+        yield from _runtime(name, service)
         yield from _commands(name, service)
+        yield from _secrets(name, service)
         yield from _ports(name, service)
         yield from _readiness(name, service)
         yield from _volumes(name, service, manifest)
@@ -39,12 +43,39 @@ def faults(manifest: Manifest) -> Iterator[Fault]:
     yield from _cycles(manifest)
 
 
+def _runtime(name: str, service: Service) -> Iterator[Fault]:
+    """A container is made from an image; a process of the machine is a command, and nothing else of those."""
+    if service.runtime == "docker":
+        if not service.image:
+            hint = 'name one; a program of the machine has runtime = "host"'
+            yield _fault("missing", name, "image", "is missing", hint)
+        return
+    if service.command is None:
+        yield _fault("missing", name, "command", 'is missing, which a service with runtime = "host" has to have')
+    defaults = {"image": "", "entrypoint": None, "pull": "missing"}
+    for key in (key for key, default in defaults.items() if getattr(service, key) != default):
+        yield _fault("value", name, key, 'means nothing with runtime = "host", where no image is run', "leave it out")
+    plain = type(service)()
+    for key in OF_CONTAINERS:
+        if getattr(service, key) != getattr(plain, key):
+            yield _fault("value", name, key, 'is for containers only, not for runtime = "host"', "leave it out")
+
+
 def _commands(name: str, service: Service) -> Iterator[Fault]:
     for key, words in (("command", service.command), ("entrypoint", service.entrypoint)):
         if words == ():
             yield _fault("value", name, key, "should not be empty", "leave it out")
     if service.workdir is not None and not _TARGET.fullmatch(service.workdir) and service.workdir != "/":
         yield _fault("value", name, "workdir", f"should be an absolute path, is {short(service.workdir)}")
+
+
+def _secrets(name: str, service: Service) -> Iterator[Fault]:
+    for at, secret in enumerate(service.secrets):
+        if secret in service.secrets[:at]:
+            yield _fault("value", name, f"secrets.{at}", f"is {short(secret)}, which is named before")
+        if f"{secret}_FILE" in service.env:
+            why = f"is where the file of the secret {secret} is told"
+            yield _fault("value", name, f"env.{secret}_FILE", why, "leave it out")
 
 
 def _ports(name: str, service: Service) -> Iterator[Fault]:

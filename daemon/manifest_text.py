@@ -17,13 +17,18 @@ WHAT = "cannot use this manifest"
 def read(text: str) -> dict[str, Any]:
     """The tree. Raises Refused `manifest.too_large`, and `manifest.syntax` with the line of the mistake."""
     _measure(text)
-    kind, reads = ("JSON", _json) if text.lstrip().startswith("{") else ("TOML", tomllib.loads)
+    kind, reads = ("JSON", _json) if is_json(text) else ("TOML", tomllib.loads)
     try:
         return reads(text)
     except RecursionError:
         _refuse("it is nested too deeply")
     except ValueError as wrong:
         _refuse(f"it is not {kind}: {wrong}")
+
+
+def is_json(text: str) -> bool:
+    """Whether it is to be read as JSON; anything else is TOML."""
+    return text.lstrip().startswith("{")
 
 
 def joined(text: str, files: Mapping[str, bytes]) -> str:
@@ -35,7 +40,7 @@ def joined(text: str, files: Mapping[str, bytes]) -> str:
         return text
     written = {path: write_content(content) for path, content in files.items()}
     tree = read(text)
-    if text.lstrip().startswith("{") or "files" in tree:
+    if is_json(text) or "files" in tree:
         held = tree.get("files")
         return json.dumps({**tree, "files": {**held, **written} if isinstance(held, dict) else written}, default=str)
     return f"{text.rstrip()}\n{toml_text.write({'files': written})}"

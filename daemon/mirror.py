@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.bucket import Kv, decoded
-from daemon.records import Cluster, DeployPoint, Machine, Namespace, Operation
+from daemon.records import Cluster, DeployPoint, Machine, Namespace, Operation, Past, Registry, Sealed
 from dataplane.entry import Entry, Sight, key, parts
 
 LONGEST = 200
@@ -72,8 +72,18 @@ class Mirror:
         return {path[-1]: namespace for path, namespace in self._below(Namespace, "namespaces").items()}
 
     def points(self, namespace: str) -> list[DeployPoint]:
-        """The namespace's replaced deploy points, oldest first."""
-        return sorted(self._below(DeployPoint, "deploys", namespace).values(), key=lambda point: point.head.deploy)
+        """The namespace's replaced deploy points that are kept, oldest first."""
+        points = [past.point for past in self._below(Past, "deploys", namespace).values() if past.point]
+        return sorted(points, key=lambda point: point.head.deploy)
+
+    def secrets(self, namespace: str) -> dict[tuple[str, int], Sealed]:
+        """The secrets of a namespace, sealed, by name and version; a forgotten one is a tombstone."""
+        found = self._below(Sealed, "secrets", namespace)
+        return {(path[-2], int(path[-1])): sealed for path, sealed in found.items()}
+
+    def registries(self) -> dict[str, Registry]:
+        """Who the cluster is at which registry; nobody, where `user` is empty."""
+        return {path[-1]: registry for path, registry in self._below(Registry, "registries").items()}
 
     def operations(self) -> list[Operation]:
         """All operations that left a record, oldest first."""

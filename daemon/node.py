@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from daemon.records import DeployPoint, Head, Namespace, Reservation, Service, Token
+from daemon.records import DeployPoint, Head, Held, Namespace, Newest, Registry, Reservation, Sealed, Service, Token
 from dataplane.dataset import Dataset, Layout, Space
 from runtime.instance import Check, Condition, Ended, Specification
 
@@ -53,6 +53,9 @@ class Datasets(Protocol):
     async def mark(self, name: str, marks: Mapping[str, str]) -> None:
         """Set marks on a dataset, and read them back."""
 
+    async def limit(self, name: str, quota: int | None) -> None:
+        """Set the most bytes that it may refer to, and read that back. None: what the pool has."""
+
     async def mount(self, name: str) -> str:
         """Mount it, unless it is mounted, and return the path."""
 
@@ -73,6 +76,22 @@ class Datasets(Protocol):
         """What the pool holds. Raises PoolUnavailable if it does not answer."""
 
 
+class Streams(Protocol):
+    """The connection that the client of an operation opens for its bytes; each is used once.
+
+    Each verb raises dataset.ZfsProblem or one of its kinds, also when no client comes or it goes away too early.
+    """
+
+    async def send(self, snapshot: str, by: str) -> None:
+        """Send the client of `by` a snapshot, as a ZFS stream packed by zstd."""
+
+    async def pack(self, dataset: str, by: str) -> None:
+        """Send the client of `by` the files of a mounted dataset, as a tar packed by zstd."""
+
+    async def receive(self, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
+        """Make a mounted filesystem, marked `by`, of all that the client of `by` sends. Not to be repeated."""
+
+
 class Instances(Protocol):
     """The engine that runs instances. Each verb raises instance.EngineProblem or one of its kinds."""
 
@@ -81,6 +100,9 @@ class Instances(Protocol):
 
     async def fetch(self, image: str, digest: str) -> None:
         """Have the image of that digest here, so that creating an instance needs no registry."""
+
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        """Have a registry say that it takes these credentials. Raises instance.RegistryRefused."""
 
     async def create(self, specification: Specification, by: str) -> None:
         """Make the instance with its files, not started. One of this id that `by` made is fine; another raises
@@ -141,6 +163,9 @@ class Records(Protocol):
         The claims stay. Raises CommitLost if the record moved on.
         """
 
+    async def commit_secret(self, namespace: str, name: str, newest: Newest, by: str, token: Token) -> None:
+        """Make this the newest version of a secret, as `commit` does a head."""
+
     async def settle(self, namespace: str, by: str) -> bool:
         """Decide for good whether `by` committed. If not, win the record, so that it never can."""
 
@@ -159,8 +184,58 @@ class Records(Protocol):
     async def points(self, namespace: str) -> list[DeployPoint]:
         """All of them that are kept, oldest first."""
 
+    async def has_point(self, namespace: str, number: int) -> bool:
+        """Whether a deploy point was written into the history, be it forgotten since."""
+
     async def keep_point(self, point: DeployPoint) -> None:
-        """Write a replaced deploy point into the history."""
+        """Write a replaced deploy point into the history, unless it is forgotten already."""
+
+    async def forget_point(self, namespace: str, number: int, by: str) -> None:
+        """Leave a tombstone of a replaced deploy point, for good. Of what is not there nothing is written."""
+
+    async def forgotten(self, namespace: str) -> list[Held]:
+        """The snapshots that only forgotten points of the namespace named, whether they are gone yet or not."""
+
+    async def versions(self, namespace: str, secret: str) -> dict[int, Sealed]:
+        """The versions of a secret that are not forgotten, oldest first."""
+
+    async def keep_version(self, namespace: str, secret: str, version: int, sealed: Sealed) -> None:
+        """Write a version of a secret down. It is nobody's newest before it is committed."""
+
+    async def forget_version(self, namespace: str, secret: str, version: int, by: str | None = None) -> None:
+        """Forget what is in a version of a secret; with `by`, only if that operation wrote it."""
+
+    async def registry(self, host: str) -> tuple[Registry, int]:
+        """Who the cluster is at a registry, with the revision of that."""
+
+    async def commit_registry(self, host: str, registry: Registry, revision: int) -> None:
+        """Write it over a revision, as the operation `registry.by`. Raises CommitLost if the record moved on."""
+
+    async def settle_registry(self, host: str, by: str) -> bool:
+        """Decide for good whether `by` committed that, as `settle` does."""
+
+
+class Vault(Protocol):
+    """What is secret, as this machine has it: it can seal for itself, open what it sealed, and show it to instances.
+
+    Each verb raises vault.VaultProblem.
+    """
+
+    def seal(self, value: bytes) -> bytes:
+        """The ciphertext of a value, for this machine; each time another one."""
+
+    async def place(self, instance: str, by: str, sealed: Mapping[str, bytes], user: str | None) -> str:
+        """Have the secrets as files, opened, in a directory of the instance that `by` made, and return its path.
+
+        They are in memory, never on a disk. A numeric `user` (uid or uid:gid) owns them, and nobody else may read
+        them; else everybody in the instance may, and nobody else gets at the directory. What is not named goes.
+        """
+
+    async def remove(self, instance: str) -> None:
+        """Remove an instance's directory; absent is fine."""
+
+    async def take_back(self, instance: str, by: str) -> None:
+        """Remove it if `by` made the instance."""
 
 
 class CommitLost(Exception):
@@ -220,3 +295,5 @@ class Node:
     instances: Instances
     records: Records
     serving: Serving
+    streams: Streams
+    vault: Vault

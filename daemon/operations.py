@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +16,7 @@ from daemon.journal import Listener, Story, Unwritten, stories, unanswered
 from daemon.preview import preview
 from daemon.primitive import By
 from daemon.undertaking import Means, Undertaking, answered, heading_of, require_expected
-from daemon.wire import Event, How, Mutation, OperationRow, Problem, Refused, Stuck, Success
+from daemon.wire import Event, How, Mutation, OperationRow, Problem, Refused, Run, Stuck, Success
 
 ID = r"[a-z0-9][a-z0-9-]{0,39}"
 
@@ -35,7 +35,7 @@ class Operations:
         """Carry a request out, or re-attach to it by its id. Raises Problem."""
         if how.preview:
             return await self._preview(request, how, who)
-        id, asked = _require_id(how.op_id or new_id()), msgspec.to_builtins(request)
+        id, asked = _require_id(how.op_id or new_id()), self.means.written(request)
         running, story = self.running.get(id), self.story(id)
         _require_same(id, asked, running.request if running else story.heading.request if story else asked)
         if not running and story and story.answer:
@@ -46,6 +46,17 @@ class Operations:
             running = Undertaking(id, asked, who, self.means.now(), self.means)
             self._launch(running, running.carry_out(request, how, self.contention))
         return await self._follow(running, tell, how.timeout)
+
+    async def pass_by(self, request: Run, who: str, use: Callable[[Any], Awaitable[Any]]) -> Success:
+        """Carry out what leaves nothing behind; `use` is given its plan. Whoever asked and goes away ends it."""
+        running = Undertaking(new_id(), msgspec.to_builtins(request), who, self.means.now(), self.means)
+        self._launch(running, running.pass_by(request, use))
+        assert running.task
+        try:
+            return await asyncio.shield(running.task)
+        finally:
+            if running.abortable and not running.task.done():
+                running.abort()
 
     async def abort(self, id: str) -> Success:
         """Take a running operation back, and wait until it is. Refused once it is committed, or over."""
@@ -94,6 +105,11 @@ class Operations:
             for claim in record.claims:
                 if claim.machine == self.means.machine and not self.is_running(claim.operation):
                     await self._free_if_over(name, claim.operation)
+
+    def undecided(self) -> set[str]:
+        """The namespaces whose heads an operation that is not over may still change."""
+        claims = [story.heading.claims for story in unanswered(self.means.folder)]
+        return {name for each in claims for name, kind in each.items() if kind == "change"}
 
     async def _end_if_over(self, id: str) -> None:
         try:
@@ -209,7 +225,7 @@ class Operations:
             raise problems.refused(failure, f"cannot carry on with {id}") from failure
 
     async def _preview(self, request: Mutation, how: How, who: str) -> Success:
-        kind = msgspec.to_builtins(request)["type"]
+        kind = self.means.written(request)["type"]
         primitive, node = self.means.primitives[kind], self.means.engine.node
         try:
             await require_expected(self.means.store, primitive.claims(request), how)

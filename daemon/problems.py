@@ -6,13 +6,22 @@ from daemon.journal import Unwritten
 from daemon.node import CommitLost, ServingProblem
 from daemon.primitive import NotSo
 from daemon.wire import Problem, Refused
-from dataplane.dataset import NoRoom, NotOurs, PoolUnavailable, ZfsProblem
+from dataplane.dataset import NoRoom, NotOurs, PoolUnavailable, StreamProblem, ZfsProblem
 from dataplane.entry import Moved, StoreDown
 from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
 from dataplane.names import NamesProblem
+from dataplane.vault import VaultProblem
 from runtime.command import CommandError
-from runtime.instance import EngineProblem, EngineUnavailable, ImageMissing, NameTaken, NotReady, SettingIgnored
+from runtime.instance import (
+    EngineProblem,
+    EngineUnavailable,
+    ImageMissing,
+    NameTaken,
+    NotReady,
+    RegistryRefused,
+    SettingIgnored,
+)
 
 CODES: tuple[tuple[type[BaseException], str], ...] = (
     (CommitLost, "commit.lost"),
@@ -24,12 +33,15 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (FirewallProblem, "serving.failed"),
     (NamesProblem, "serving.failed"),
     (GatewayProblem, "serving.failed"),
+    (StreamProblem, "stream.broken"),
     (NoRoom, "pool.full"),
     (NotOurs, "volume.foreign"),
     (PoolUnavailable, "pool.down"),
     (ZfsProblem, "zfs.failed"),
+    (VaultProblem, "secret.failed"),
     (EngineUnavailable, "engine.down"),
     (ImageMissing, "image.missing"),
+    (RegistryRefused, "registry.refused"),
     (NameTaken, "instance.foreign"),
     (NotReady, "instance.not_ready"),
     (SettingIgnored, "instance.setting"),
@@ -46,7 +58,7 @@ TRY = {
     "pool.full": "ployzctl status shows what fills the pool",
     "instance.setting": "leave the setting out, or have the machine's kernel and engine support it (docker info)",
     "journal.unwritable": "free space where the journals are",
-    "image.missing": "check the name, or load the image into the machine's engine",
+    "image.missing": "check the name, load the image into the machine's engine, or ployzctl registry login HOST",
 }
 
 

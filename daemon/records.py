@@ -42,7 +42,9 @@ class Running(Struct, frozen=True):
 class Service(Struct, frozen=True):
     """A service as committed. `specification` is the manifest's; `identity` a hash of it with the digest.
 
-    `address` is its stable virtual address, present if it has ports. A stopped service has no instances up.
+    `address` is its stable virtual address, present if it has ports. A `stopped` service has no instances until it is
+    started; its `identity` stays that of the last which ran. `secrets` are
+    those that it sees, in which versions.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Service(Struct, frozen=True):
     ports: tuple[Port, ...]
     routes: tuple[str, ...]
     instances: tuple[Running, ...]
+    stopped: bool = False
+    secrets: dict[str, int] = {}
 
 
 class Volume(Struct, frozen=True):
@@ -95,8 +99,16 @@ class Head(Struct, frozen=True):
     withheld: tuple[str, ...] = ()
 
 
+class Newest(Struct, frozen=True):
+    """The newest version of a secret. One that is removed keeps the number, so that none is given twice."""
+
+    version: int
+    removed: bool = False
+
+
 class Namespace(Struct, frozen=True):
-    """The value of `namespaces.<ns>`. Without a head it is a tombstone: there is no such namespace now.
+    """The value of `namespaces.<ns>`. Without a head there is no such namespace now: it was removed, or it has only
+    claims, or secrets that wait for its first deploy.
 
     `by` is the operation that committed last, whether or not it made a deploy point; `last_deploy` the number of the
     last point ever made, so that no number is given twice.
@@ -107,6 +119,7 @@ class Namespace(Struct, frozen=True):
     settled: str | None = None
     by: str = ""
     last_deploy: int = 0
+    secrets: dict[str, Newest] = {}
 
 
 class Held(Struct, frozen=True):
@@ -118,12 +131,47 @@ class Held(Struct, frozen=True):
 
 
 class DeployPoint(Struct, frozen=True):
-    """The value of `deploys.<ns>.<n>`: a point that was replaced, with its data."""
+    """A deploy point that was replaced, with its data."""
 
     head: Head
     data: tuple[Held, ...]
     replaced_by: str
     replaced_at: str
+
+
+class Past(Struct, frozen=True):
+    """The value of `deploys.<ns>.<n>`: a deploy point that was replaced, or the tombstone of one that is forgotten.
+
+    A tombstone has no point any more. It says which operation forgot it, and which snapshots only it needed, so that
+    one that could not go then, because something was cloned from it, goes with a later one.
+    """
+
+    point: DeployPoint | None = None
+    forgotten_by: str = ""
+    data: tuple[Held, ...] = ()
+
+
+class Sealed(Struct, frozen=True):
+    """The value of `secrets.<ns>.<name>.<version>`: what age made of a secret. Without that it is a tombstone."""
+
+    ciphertext: bytes = b""
+    operation: str = ""
+    at: str = ""
+    who: str = ""
+
+
+class Registry(Struct, frozen=True):
+    """The value of `registries.<host>`: who the cluster is at a registry of images, with the password sealed.
+
+    Nobody, if `user` is empty. `by` is the operation that committed last, `settled` one that never will.
+    """
+
+    user: str = ""
+    sealed: bytes = b""
+    by: str = ""
+    at: str = ""
+    who: str = ""
+    settled: str = ""
 
 
 class Reservation(Struct, frozen=True):

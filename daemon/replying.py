@@ -1,5 +1,7 @@
 """An answer on its way to a client: lines of JSON, sent as they come."""
 
+import socket
+
 from aiohttp import web
 
 from daemon import wire
@@ -39,3 +41,23 @@ class Reply:
             await self.response.write(line)
         except ConnectionError as error:
             raise Gone from error
+
+
+async def upgraded(request: web.Request) -> tuple[web.StreamResponse, socket.socket]:
+    """Answer that the connection is a stream of bytes from now on, and return it. Whoever has it closes it.
+
+    The client sends nothing before it has this answer, so nothing of the stream is in our buffers. Raises Gone.
+    """
+    response = web.StreamResponse(status=101, headers={"Connection": "Upgrade", "Upgrade": "ployz-stream"})
+    response.headers["Ployz-Version"] = str(wire.VERSION)
+    connection = request.get_extra_info("socket")
+    if connection is None or request.transport is None:
+        raise Gone
+    request.transport.pause_reading()
+    try:
+        await response.prepare(request)
+    except ConnectionError as error:
+        raise Gone from error
+    stream: socket.socket = connection.dup()
+    stream.settimeout(None)  # for the programs that get it; nobody else reads or writes it until it is closed
+    return response, stream

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
-from daemon.records import DeployPoint, Head, Running, Service
-from daemon.wire import DeployRow, InstanceRow, NamespaceStatus, PoolStatus, ServiceStatus
+from daemon.records import DeployPoint, Head, Namespace, Registry, Running, Sealed, Service
+from daemon.wire import DeployRow, InstanceRow, NamespaceStatus, PoolStatus, RegistryRow, SecretRow, ServiceStatus
 from runtime.instance import Condition
 
 Conditions = Mapping[str, Condition] | None
@@ -17,14 +17,32 @@ LATELY = timedelta(minutes=10)
 
 
 def instances(heads: Iterable[Head], conditions: Conditions) -> list[InstanceRow]:
-    """A row for each committed instance, by namespace, service and id."""
-    rows = (
-        _instance(head.namespace, service, running, conditions)
-        for head in heads
-        for service in head.services.values()
-        for running in service.instances
-    )
+    """A row for each committed instance, and one for each stopped service, by namespace, service and id."""
+    rows = (row for head in heads for service in head.services.values() for row in _rows(head, service, conditions))
     return sorted(rows, key=lambda row: (row.namespace, row.service, row.id))
+
+
+def _rows(head: Head, service: Service, conditions: Conditions) -> list[InstanceRow]:
+    if service.stopped:
+        return [_stopped(head.namespace, service)]
+    return [_instance(head.namespace, service, running, conditions) for running in service.instances]
+
+
+def _stopped(namespace: str, service: Service) -> InstanceRow:
+    """A stopped service has no instance, but it is not forgotten."""
+    return InstanceRow(
+        id="",
+        namespace=namespace,
+        service=service.name,
+        machine="",
+        ip="",
+        state="stopped",
+        since=None,
+        restarts=0,
+        last_exit=None,
+        image=service.image,
+        digest=service.digest,
+    )
 
 
 def _instance(namespace: str, service: Service, running: Running, conditions: Conditions) -> InstanceRow:
@@ -75,18 +93,46 @@ def _deploy(head: Head, snapshots: dict[str, str], *, current: bool = False) -> 
 
 
 def pinned(service: Service) -> str:
-    """`postgres:16@sha256:…`: the image as it was asked for, and what it meant then."""
-    return service.image if "@" in service.image else f"{service.image}@{service.digest}"
+    """`postgres:16@sha256:…`: the image as it was asked for, and what it meant then; `host` where there is none."""
+    is_exact = "@" in service.image or service.specification.runtime == "host"
+    return service.image if is_exact else f"{service.image}@{service.digest}"
 
 
-def troubles(rows: Iterable[InstanceRow], pools: Iterable[PoolStatus], now: datetime) -> Iterator[str]:
-    """What somebody should look at: instances that are gone or restart again and again, pools that fill up."""
+def troubles(
+    rows: Iterable[InstanceRow], unstarted: Mapping[str, str], now: datetime
+) -> Iterator[tuple[InstanceRow, str]]:
+    """Instances that somebody should look at, and why: gone, ended, not started, or restarting again and again."""
     for row in rows:
-        name = f"instance {row.id} of {row.namespace}/{row.service}"
-        if row.state == "missing":
-            yield f"{name} is missing: the engine does not know it"
-        if _keeps_restarting(row, now):
-            yield f"{name} keeps restarting ({row.restarts} times, last exit {row.last_exit})"
+        if (why := _trouble(row, now)) and row.id not in unstarted:
+            yield row, f"{_named(row)} {why}"
+        elif why:
+            yield row, _held_back(row, unstarted)
+
+
+def _trouble(row: InstanceRow, now: datetime) -> str:
+    exit = "" if row.last_exit is None else f"last exit {row.last_exit}"
+    if row.state == "missing":
+        return "is missing: the engine does not know it"
+    if _keeps_restarting(row, now):
+        return f"keeps restarting ({', '.join(filter(None, [f'{row.restarts} times', exit]))})"
+    return f"has ended ({exit or 'it never ran'})" if row.state == "stopped" and row.id else ""
+
+
+def held_back(rows: Iterable[InstanceRow], unstarted: Mapping[str, str]) -> Iterator[str]:
+    """The instances that were not started after a boot and still do not run, and why."""
+    return (_held_back(row, unstarted) for row in rows if row.id in unstarted and row.state != "running")
+
+
+def _held_back(row: InstanceRow, unstarted: Mapping[str, str]) -> str:
+    return f"{_named(row)} was not started after the boot: {unstarted[row.id]}"
+
+
+def _named(row: InstanceRow) -> str:
+    return f"instance {row.id} of {row.namespace}/{row.service}"
+
+
+def filling_up(pools: Iterable[PoolStatus]) -> Iterator[str]:
+    """The pools that fill up."""
     for pool in pools:
         if pool.used >= FILLING_UP * pool.size:
             yield f"the pool of {pool.machine} is {100 * pool.used // max(pool.size, 1)} % full"
@@ -108,3 +154,20 @@ def _keeps_restarting(row: InstanceRow, now: datetime) -> bool:
         return True
     lately = row.since is not None and now - datetime.fromisoformat(row.since) < LATELY
     return row.restarts >= MANY_RESTARTS and lately
+
+
+def secrets(record: Namespace, sealed: Mapping[tuple[str, int], Sealed]) -> list[SecretRow]:
+    """A row for each secret of a namespace that is not removed, by name."""
+    services = record.head.services.values() if record.head else ()
+    found = []
+    for name, newest in sorted(record.secrets.items()):
+        if not newest.removed:
+            told = sealed.get((name, newest.version), Sealed())
+            users = sorted(service.name for service in services if name in service.secrets)
+            found.append(SecretRow(name, newest.version, told.at, told.who, users))
+    return found
+
+
+def registries(found: Mapping[str, Registry]) -> list[RegistryRow]:
+    """A row for each registry that the cluster is somebody at."""
+    return [RegistryRow(host, one.user, one.at, one.who) for host, one in sorted(found.items()) if one.user]

@@ -1,10 +1,14 @@
 """What a plan needs to know of the world: which instances run, which names are taken, how full the pool is."""
 
+from collections.abc import Iterable
+
+from daemon.manifest import Volume
 from daemon.nearest import nearest
 from daemon.node import Node
 from daemon.planning import Seen
+from daemon.planning.identity import HOST
 from daemon.primitive import require
-from daemon.records import Head
+from daemon.records import DeployPoint, Head
 from daemon.wire import Refused
 
 FULL = 0.95
@@ -29,18 +33,55 @@ async def see(node: Node) -> Seen:
     )
 
 
-async def require_room(node: Node, what: str, more: int = 0) -> None:
-    """Refuse while the pool is too full to change anything safely, or would be with so many bytes more."""
+async def require_room(node: Node, what: str, needed: int = 0) -> None:
+    """Refuse while the pool is too full to change anything safely, or would be with the `needed` bytes."""
     space = await node.datasets.space()
-    full = f"{100 * space.used // space.size} % full ({space.used} of {space.size} bytes)"
-    added = f", and {more} bytes more may be written" if more else ""
+    more = f", {needed} bytes more are needed" if needed else ""
     require(
-        space.used + more <= FULL * space.size,
+        space.used + needed <= FULL * space.size,
         "pool.full",
         what,
-        f"the pool of {node.machine} is {full}{added}; above {FULL:.0%} nothing is changed",
+        f"the pool of {node.machine} is {100 * space.used // space.size} % full "
+        f"({space.used} of {space.size} bytes){more}, and above {FULL:.0%} nothing is changed",
         "free space, or make the pool larger",
     )
+
+
+async def digests_of(point: DeployPoint, services: Iterable[str], node: Node) -> dict[str, str]:
+    """The point's own digests, wherever their tags may have moved; refused if an image is here no more."""
+    digests = {name: point.head.services[name].digest for name in services}
+    for digest in sorted(set(digests.values()) - {HOST}):
+        await node.instances.resolve(digest, pull="never")
+    return digests
+
+
+async def snapshots_of(point: DeployPoint, node: Node, cannot: str) -> dict[str, str]:
+    """Where the point's snapshots are now, by volume: promotions move them between datasets, so guids are looked up."""
+    below = await node.datasets.below(f"{node.datasets.root}/{point.head.namespace}")
+    by_guid = {dataset.guid: dataset.name for dataset in below if "@" in dataset.name}
+    for held in point.data:
+        require(
+            held.guid in by_guid,
+            "deploy.data_missing",
+            f"{cannot} to deploy {point.head.deploy}",
+            f"its snapshot of the volume {held.volume} is gone",
+            "roll back with --code-only, or to another deploy",
+        )
+    return {held.volume: by_guid[held.guid] for held in point.data}
+
+
+def volumes_of(point: DeployPoint) -> dict[str, Volume]:
+    """The point's volumes, as a manifest says them."""
+    return {name: Volume(v.quota, v.owner, v.mode) for name, v in point.head.volumes.items()}
+
+
+async def bytes_by_volume(node: Node, namespace: str) -> dict[str, int]:
+    """What the datasets of each volume of the namespace alone hold: those that are, and those of before."""
+    within, held = f"{node.datasets.root}/{namespace}", dict[str, int]()
+    for dataset in await node.datasets.below(within):
+        volume = dataset.name.removeprefix(f"{within}/").partition("/")[0]
+        held[volume] = held.get(volume, 0) + dataset.alone
+    return {volume: alone for volume, alone in held.items() if "@" not in volume}
 
 
 async def require_head(node: Node, namespace: str, what: str) -> Head:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from aiohttp import web
 from daemon import asking
 from daemon.callers import Caller, caller, require_may_change
 from daemon.listening import leave, listen
-from daemon.replying import Gone, Reply
+from daemon.replying import Gone, Reply, upgraded
 from daemon.wire import (
     Call,
     Error,
@@ -27,6 +28,7 @@ from daemon.wire import (
     OpResume,
     Output,
     Problem,
+    Run,
     Success,
     encode,
 )
@@ -55,8 +57,14 @@ class Answers(Protocol):
     async def look(self, request: Look, emit: Emit) -> Success:
         """Tell something. It is cancelled when the client has gone."""
 
+    async def bring(self, operation: str, stream: socket.socket) -> None:
+        """Give an operation the connection for its bytes, and wait until it needs it no more."""
+
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
         """Run a command in an instance. `inputs` end with the client's; it is cancelled when the client has gone."""
+
+    async def run(self, request: Run, who: Caller, inputs: AsyncIterator[Input], emit: Emit) -> Success:
+        """Run a command in an instance of its own, likewise."""
 
 
 class Server:
@@ -73,6 +81,7 @@ class Server:
         listener = listen(path)
         self._path, self._inode = path, path.stat().st_ino
         application = web.Application()
+        application.router.add_post("/v1/stream/{operation}", self._stream)
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
             application, handler_cancellation=True, access_log=None, shutdown_timeout=STREAMS_END_WITHIN
@@ -93,6 +102,23 @@ class Server:
         except Gone:
             log.info("the client that asked for %s went away", request.path)
         return reply.response
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Hand the connection itself over: what goes through it from here on is the operation's, and no HTTP."""
+        reply = Reply(request)
+        try:
+            require_may_change(self._caller(request), "open a stream")
+            response, stream = await upgraded(request)
+        except Problem as problem:
+            await reply.end(encode(Failure(problem.error)), status=STATUS.get(problem.code, 200))
+            return reply.response
+        try:
+            await self._answers.bring(request.match_info["operation"], stream)
+        finally:
+            stream.close()
+            if request.transport:
+                request.transport.abort()
+        return response
 
     async def _respond(self, request: web.Request, reply: Reply) -> None:
         body = asking.Body(request.content)
@@ -120,6 +146,8 @@ class Server:
             return await self._changed(partial(self._answers.operate, request), call, reply)
         if isinstance(request, Exec):
             return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
+        if isinstance(request, Run):
+            return await _ending(self._answers.run(request, who, body.inputs(), reply.emit), call)
         return await _ending(self._answers.look(request, reply.emit), call)
 
     async def _changed(self, change: Change, call: Call, reply: Reply) -> bytes:

@@ -1,6 +1,6 @@
 """The records of the cluster, each written by compare-and-set: what decides is the write, never a read."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from msgspec import structs
@@ -8,7 +8,22 @@ from msgspec import structs
 from daemon.bucket import Kv, below, change, read, write
 from daemon.claims import conflicting, with_claim, without
 from daemon.node import CommitLost
-from daemon.records import Claim, Cluster, DeployPoint, Head, Machine, Namespace, Operation, Reservation, Token
+from daemon.records import (
+    Claim,
+    Cluster,
+    DeployPoint,
+    Head,
+    Held,
+    Machine,
+    Namespace,
+    Newest,
+    Operation,
+    Past,
+    Registry,
+    Reservation,
+    Sealed,
+    Token,
+)
 from daemon.wire import Refused
 from dataplane.entry import Moved, StoreDown, key
 
@@ -88,6 +103,17 @@ class Store:
 
         Raises CommitLost if the record moved on, and StoreDown if nobody knows: it must be settled then.
         """
+        await self._commit(namespace, lambda now: _committed(now, head, by), by, token)
+
+    async def commit_secret(self, namespace: str, name: str, newest: Newest, by: str, token: Token) -> None:
+        """Make this the newest version of a secret, as `commit` does a head."""
+
+        def committed(now: Namespace) -> Namespace:
+            return structs.replace(now, secrets={**now.secrets, name: newest}, by=by, settled=None)
+
+        await self._commit(namespace, committed, by, token)
+
+    async def _commit(self, namespace: str, to: Callable[[Namespace], Namespace], by: str, token: Token) -> None:
         where = key("namespaces", namespace)
         now, revision = await read(self._kv, where, Namespace)
         if _is_by(now, by):
@@ -97,7 +123,7 @@ class Store:
         if revision < token.revision:
             raise StoreDown("the store answered with what the record was before the claim")
         try:
-            await write(self._kv, where, _committed(now or Namespace(), head, by), token.revision)
+            await write(self._kv, where, to(now or Namespace()), token.revision)
         except Moved:
             now, _ = await read(self._kv, where, Namespace)
             if not _is_by(now, by):
@@ -146,16 +172,87 @@ class Store:
     # ---------------------------------------------------------------------------------------------- history
 
     async def point(self, namespace: str, number: int) -> DeployPoint | None:
-        found, _ = await _answered(read(self._kv, key("deploys", namespace, str(number)), DeployPoint))
-        return found
+        found, _ = await _answered(read(self._kv, key("deploys", namespace, str(number)), Past))
+        return found.point if found else None
 
     async def points(self, namespace: str) -> list[DeployPoint]:
-        found = await _answered(below(self._kv, DeployPoint, "deploys", namespace))
-        return sorted(found.values(), key=lambda point: point.head.deploy)
+        found = await _answered(below(self._kv, Past, "deploys", namespace))
+        points = [past.point for past in found.values() if past.point]
+        return sorted(points, key=lambda point: point.head.deploy)
+
+    async def has_point(self, namespace: str, number: int) -> bool:
+        """Whether it was written into the history, be it forgotten since."""
+        found, _ = await _answered(read(self._kv, key("deploys", namespace, str(number)), Past))
+        return found is not None
 
     async def keep_point(self, point: DeployPoint) -> None:
         where = key("deploys", point.head.namespace, str(point.head.deploy))
-        await _answered(change(self._kv, where, DeployPoint, lambda _: point))
+        await _answered(change(self._kv, where, Past, lambda now: now if now and not now.point else Past(point)))
+
+    async def forget_point(self, namespace: str, number: int, by: str) -> None:
+        """Nobody writes a point of this number again, so a tombstone that comes late changes nothing."""
+
+        def forgotten(now: Past | None) -> Past | None:
+            return Past(None, by, now.point.data) if now and now.point else None
+
+        await _answered(change(self._kv, key("deploys", namespace, str(number)), Past, forgotten))
+
+    async def forgotten(self, namespace: str) -> list[Held]:
+        found = await _answered(below(self._kv, Past, "deploys", namespace))
+        return [held for past in found.values() for held in past.data]
+
+    # ---------------------------------------------------------------------------------------------- secrets
+
+    async def versions(self, namespace: str, secret: str) -> dict[int, Sealed]:
+        """The versions of a secret that are not forgotten."""
+        found = await _answered(below(self._kv, Sealed, "secrets", namespace, secret))
+        return {int(version): sealed for version, sealed in sorted(found.items()) if sealed.ciphertext}
+
+    async def keep_version(self, namespace: str, secret: str, version: int, sealed: Sealed) -> None:
+        """Write a version down; written already is fine. Nobody but the holder of the namespace's claim does."""
+        where = key("secrets", namespace, secret, str(version))
+        await _answered(change(self._kv, where, Sealed, lambda _: sealed))
+
+    async def forget_version(self, namespace: str, secret: str, version: int, by: str | None = None) -> None:
+        """Leave a tombstone instead of a version; with `by`, only if that operation wrote it, or nobody did yet.
+
+        With `by`, one that is there already is written once more, so that what `by` wrote and is still on its way
+        finds the record moved and never arrives.
+        """
+
+        def forgotten(now: Sealed | None) -> Sealed | None:
+            if by is None:
+                return Sealed() if now else None
+            return Sealed() if now is None or now.operation in (by, "") else None
+
+        where = key("secrets", namespace, secret, str(version))
+        await _answered(change(self._kv, where, Sealed, forgotten, always=by is not None))
+
+    # ------------------------------------------------------------------------------------------- registries
+
+    async def registry(self, host: str) -> tuple[Registry, int]:
+        """Who the cluster is at a registry, with the revision of that."""
+        found, revision = await _answered(read(self._kv, key("registries", host), Registry))
+        return found or Registry(), revision
+
+    async def commit_registry(self, host: str, registry: Registry, revision: int) -> None:
+        """Write it over a revision, as the operation `registry.by`; raises as `commit` does."""
+        where = key("registries", host)
+        try:
+            await write(self._kv, where, registry, revision)
+        except Moved:
+            now, _ = await read(self._kv, where, Registry)
+            if not now or now.by != registry.by:
+                raise CommitLost(f"the registry {host}") from None
+
+    async def settle_registry(self, host: str, by: str) -> bool:
+        """Whether `by` committed, decided for good as `settle` does."""
+
+        def settled(now: Registry | None) -> Registry | None:
+            return None if now and now.by == by else structs.replace(now or Registry(), settled=by)
+
+        found, _ = await change(self._kv, key("registries", host), Registry, settled)
+        return found is not None and found.by == by
 
     # ------------------------------------------------------------------------------------------- operations
 

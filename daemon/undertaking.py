@@ -16,7 +16,7 @@ from daemon.journal import Answer, Heading, Listener, Story, Unwritten, rfc3339,
 from daemon.primitive import By, Primitive
 from daemon.records import Claim, Operation, Token
 from daemon.store import Store
-from daemon.wire import Event, Failure, How, Mutation, Problem, Refused, Stuck, Success, TakenBack, problem
+from daemon.wire import Event, Failure, How, Mutation, Problem, Refused, Run, Stuck, Success, TakenBack, problem
 from dataplane.entry import StoreDown
 
 VERSION = "0.1.0"
@@ -32,7 +32,7 @@ log = logging.getLogger("ployzd")
 class Means:
     """What every operation of this machine needs. `folder` holds the journals; `primitives` are by request type.
 
-    `now` tells the time, RFC 3339 UTC.
+    `now` tells the time, RFC 3339 UTC; `written` what is written down of a request.
     """
 
     folder: Path
@@ -40,6 +40,7 @@ class Means:
     store: Store
     primitives: Mapping[str, Primitive]
     now: Callable[[], str] = rfc3339
+    written: Callable[[Mutation], dict[str, Any]] = msgspec.to_builtins
 
     @property
     def machine(self) -> str:
@@ -53,7 +54,7 @@ its ending what was decided before."""
 
 @dataclass
 class Undertaking:
-    """It has no story until it has its claims and its plan. `request` is the request as JSON has it."""
+    """It has no story until it has its claims and its plan. `request` is what is written down of it."""
 
     id: str
     request: dict[str, Any]
@@ -111,9 +112,26 @@ class Undertaking:
             await self._let_go(ours)
             if not problems.known(failure):
                 raise
-            raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}") from failure
+            raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}".rstrip()) from failure
         # From here on the claims stay until it is over: its heading is on the disk, and a restart resolves it.
         return await self._conclude(story, self._run(story, plan))
+
+    async def pass_by(self, request: Run, use: Callable[[Any], Awaitable[Any]]) -> Success:
+        """Plan, write it down, make what it needs, have it used, and take it back. Raises Refused, TakenBack, Stuck."""
+        try:
+            plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at))
+        except (Exception, asyncio.CancelledError) as failure:
+            if not problems.known(failure):
+                raise
+            raise problems.refused(failure, f"cannot {self.request['type']}") from failure
+        return await self._conclude(story := self._begin({}, {}, plan), self._pass_by(story, plan, use))
+
+    async def _pass_by(self, story: Story, plan: Any, use: Callable[[Any], Awaitable[Any]]) -> Any:
+        try:
+            await self.means.store.begin(record_of(story.heading, self.means.machine))
+        except (StoreDown, Problem, asyncio.CancelledError) as failure:
+            return await self.means.engine.resolve(story, self.primitive, plan, failure)
+        return await self.means.engine.pass_by(story, self.primitive, plan, lambda: use(plan))
 
     async def _require_new(self) -> None:
         """An id that was used, here before its journal was lost or elsewhere, marks what is not this operation's."""

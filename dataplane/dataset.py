@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 MARK = "ployz:"
 """The prefix of the user properties that are ours; a mark's key is what follows it."""
 
-MARKS = ("operation", "namespace", "volume", "epoch", "state")
+MARKS = ("operation", "namespace", "volume", "epoch", "state", "name")
 """The keys of all marks there are. A look asks ZFS for these and no others, so only these can be set."""
 
 
@@ -15,7 +15,9 @@ class Dataset:
     """A filesystem or a snapshot (`name` has an `@`), with its own marks only, never inherited ones.
 
     `origin` is the snapshot that a clone came from. `alone` is the bytes that only it holds (`used` of a
-    snapshot, `usedbydataset` of a filesystem). `path` is where it is mounted in this mount namespace, or None.
+    snapshot, `usedbydataset` of a filesystem); `used` also those of its snapshots. `created` is when, in seconds
+    since 1970, `refers` the bytes that can be read in it. `path` is where it is mounted in this mount namespace,
+    or None.
     """
 
     name: str
@@ -24,6 +26,9 @@ class Dataset:
     marks: Mapping[str, str] = field(default_factory=dict)
     alone: int = 0
     path: str | None = None
+    used: int = 0
+    refers: int = 0
+    created: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,3 +62,7 @@ class PoolUnavailable(ZfsProblem):
 
 class NoRoom(ZfsProblem):
     """The pool or a quota is full."""
+
+
+class StreamProblem(ZfsProblem):
+    """What came is nothing that a volume can be made of, or ended too early; or whoever it was for went away."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataplane.dataset import PoolUnavailable, ZfsProblem
+from dataplane.place import ensure_place
 from dataplane.process import Process, ProcessDied, is_ending
 from dataplane.zfs import Zfs, ask_abilities
-from dataplane.zfs_tool import DEAD, ZfsTool, meaning, mounts
+from dataplane.zfs_tool import ZfsTool, meaning
 from runtime.command import CommandError, CommandFailed, run
 
 SIZE = 20 * 1024**3
@@ -60,8 +61,8 @@ async def open_pool(wish: PoolWish) -> Zfs:
     if not await _imported(wish.pool):
         await _open(wish)
     await _require_usable(wish)
-    await bury_dead_mounts(wish.root)
     await _ensure_root(wish)
+    await ensure_place(await place_of(wish))
     return Zfs(wish.root, await ask_abilities(), ZfsTool())
 
 
@@ -171,22 +172,6 @@ async def _require_usable(wish: PoolWish) -> None:
         raise PoolUnavailable(f"there is a pool {wish.pool} that is not the one in {wish.image}; was that one moved?")
 
 
-async def bury_dead_mounts(root: str) -> None:
-    """Detach the mounts that outlived the zfs-fuse that served them: they answer ENOTCONN for ever after."""
-    for name, path in mounts():
-        if name.startswith(f"{root}/") and await asyncio.to_thread(_is_dead, path):
-            await run("umount", "--lazy", path)
-
-
-def _is_dead(path: str) -> bool:
-    """Not by stat(2): that the kernel goes on answering from what it remembers."""
-    try:
-        os.statvfs(path)
-    except OSError as error:
-        return error.errno in DEAD
-    return False
-
-
 async def _ensure_root(wish: PoolWish) -> None:
     tool = ZfsTool()
     if wish.root not in await tool.read(wish.root):
@@ -194,10 +179,15 @@ async def _ensure_root(wish: PoolWish) -> None:
         objection = await tool.change("create", "-o", place, "-o", "canmount=off", wish.root)
         if wish.root not in await tool.read(wish.root):
             raise objection or ZfsProblem(f"cannot create {wish.root}: zfs says it did, but it does not exist")
+
+
+async def place_of(wish: PoolWish) -> Path:
+    """Where generations are mounted. Raises ZfsProblem if that is nowhere."""
     mountpoint = (await run("zfs", "get", "-H", "-o", "value", "mountpoint", wish.root)).strip()
     if not mountpoint.startswith("/"):
         hint = f"zfs set mountpoint={wish.folder / 'volumes'} {wish.root}"
         raise ZfsProblem(f"cannot use {wish.root}: its mountpoint is {mountpoint}; try `{hint}`")
+    return Path(mountpoint)
 
 
 async def _zpool(*argv: str) -> str:

@@ -105,6 +105,27 @@ class Zfs:
         self._require_below(name)
         await self._set({name: marks})
 
+    async def limit(self, name: str, quota: int | None) -> None:
+        self._require_below(name)
+        objection = await self._change("set", f"refquota={quota or 'none'}", name)
+        if (now := await self.tool.quota(name)) != quota:
+            raise objection or ZfsProblem(f"cannot limit {name} to {quota}: zfs says it did, but its limit is {now}")
+
+    async def make_parents(self, name: str, by: str) -> None:
+        """The datasets between the root and `name`, where they are missing: marked `by`, never mounted."""
+        parents = self._parents(name)
+        found = await self._found(*parents)
+        await self._make_parents([parent for parent in parents if parent not in found], by)
+
+    async def adopt(self, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
+        """Make what was received as `name` and snapshotted `@by` a mounted filesystem like one of `create`."""
+        await self._change("set", "canmount=noauto", name)
+        await self._set({name: {OPERATION: by, **marks}})
+        if await self.look(f"{name}@{by}"):
+            await self._remove(f"{name}@{by}")
+        await self.limit(name, layout.quota)
+        await self.mount(name)
+
     async def mount(self, name: str) -> str:
         self._require_below(name)
         if path := await self.tool.mounted(name):

@@ -7,7 +7,7 @@ import asyncio
 import errno
 import os
 import re
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,10 @@ OPERATION = "operation"
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
 """What a mount answers whose zfs-fuse has died; the second one at the moment of its death."""
 
-_ASKED = ("type", "guid", "origin", "used", "usedbydataset", *(MARK + key for key in MARKS))
+_ASKED = (
+    *("type", "guid", "origin", "used", "usedbydataset", "referenced", "creation"),
+    *(MARK + key for key in MARKS),
+)
 _OWN = ("local", "received")
 _ABSENT = re.compile(r"cannot open '([^']+)': dataset does not exist")
 
@@ -52,6 +55,9 @@ class Tool(Protocol):
 
     async def size(self, pool: str) -> tuple[int, int]:
         """Bytes that are used, and that are available."""
+
+    async def quota(self, name: str) -> int | None:
+        """The most bytes that a filesystem may refer to."""
 
 
 MEANINGS: tuple[tuple[type[ZfsProblem], tuple[str, ...]], ...] = (
@@ -113,6 +119,10 @@ class ZfsTool:
             raise PoolUnavailable(f"there is no pool {pool} here; is it imported?")
         return _number(rows[pool], "used"), _number(rows[pool], "available")
 
+    async def quota(self, name: str) -> int | None:
+        rows = await self._get("refquota", (name,), below=False)
+        return (_number(rows[name], "refquota") if name in rows else None) or None
+
     async def _get(self, properties: str, names: Sequence[str], *, below: bool) -> dict[str, Row]:
         flags = ("-Hp", *(("-r",) if below else ()))
         told = await self._finish("get", *flags, *_COLUMNS, properties, *names, may_exit=(0, 1))
@@ -150,13 +160,15 @@ class ZfsTool:
 _COLUMNS = ("-o", "name,property,value,source")
 
 
-def mounts(table: Path = Path("/proc/self/mountinfo")) -> list[tuple[str, str]]:
-    """Each ZFS filesystem that is mounted in this mount namespace, and where, as proc(5) tells it, oldest first."""
+def mounts(
+    table: Path = Path("/proc/self/mountinfo"), kinds: Container[str] = ("zfs", "fuse.zfs")
+) -> list[tuple[str, str]]:
+    """Each filesystem of these kinds that is mounted in this mount namespace, and where (proc(5)), oldest first."""
     found: list[tuple[str, str]] = []
     for line in table.read_text().splitlines():
         before, _, after = line.partition(" - ")
         fields, (kind, source, *_) = before.split(), after.split()
-        if kind in ("zfs", "fuse.zfs") and fields[3] == "/":
+        if kind in kinds and fields[3] == "/":
             found.append((_plain(source), _plain(fields[4])))
     return found
 
@@ -193,7 +205,8 @@ def _lines(out: str) -> Iterable[tuple[str, str, str, str]]:
 def _dataset(name: str, row: Row, where: dict[str, str]) -> Dataset:
     alone = _number(row, "used" if "@" in name else "usedbydataset")
     origin = None if row["origin"] in ("-", "") else row["origin"]
-    return Dataset(name, row["guid"], origin, _own_marks(row), alone, where.get(name))
+    used, refers, created = (_number(row, key) for key in ("used", "referenced", "creation"))
+    return Dataset(name, row["guid"], origin, _own_marks(row), alone, where.get(name), used, refers, created)
 
 
 def _own_marks(row: Row) -> Row:

@@ -1,7 +1,9 @@
 """Run external commands. The only place in the house where a process is started.
 
 Commands are argv lists with a fixed environment and a closed stdin; there are no shells and no pipelines.
-A command started by `run` never outlives the daemon: it is killed with its whole group when its time is up or
+Data that is too much to hold goes from one command to the next through descriptors: each of them is a `flow` of its
+own, whose exit is checked.
+A command started by `run` or `flow` never outlives the daemon: it is killed with its whole group when its time is up or
 its caller is cancelled, and by the kernel (PR_SET_PDEATHSIG, prctl(2)) when the daemon itself is killed. The kernel
 kills only the command, not what the command started: give `run` programs that do their work themselves, no scripts.
 """
@@ -16,12 +18,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/",
 }
+PIPE = asyncio.subprocess.PIPE
+PIPES = (PIPE, PIPE, PIPE)
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
@@ -104,6 +109,62 @@ async def finish(*argv: str | Path, input: str = "", within: float = 60.0, may_e
     return told
 
 
+@dataclass
+class CommandStalled(CommandError):
+    """No byte went through the command for `idle` seconds, and it was killed with its group."""
+
+    argv: tuple[str, ...]
+    idle: float
+
+    def __str__(self) -> str:
+        return f"`{shlex.join(self.argv)}` moved no byte for {self.idle:g} seconds and was killed"
+
+
+async def flow(*argv: str | Path, source: int | None = None, sink: int | None = None, idle: float = 300.0) -> None:
+    """Run a command that reads `source` and writes `sink`, to its end; both descriptors are taken over and closed.
+
+    Raises CommandFailed unless it exits with 0, CommandStalled when nothing moves, and CommandMissing.
+    """
+    command = tuple(os.fspath(word) for word in argv)
+    try:
+        process = await _start(command, (PIPE if source is None else source, PIPE if sink is None else sink, PIPE))
+    finally:
+        for descriptor in (source, sink):
+            if descriptor is not None:
+                os.close(descriptor)
+    try:
+        error = await _moving(process, command, idle)
+    except BaseException:
+        await _end(process)
+        raise
+    if process.returncode == 127 and f"failed to execute {command[0]}" in error:
+        raise CommandMissing(command[0])
+    if process.returncode:
+        raise CommandFailed(command, process.returncode, "", error)
+
+
+async def _moving(process: asyncio.subprocess.Process, command: tuple[str, ...], idle: float) -> str:
+    """Wait for its end while bytes move; return what it complained about."""
+    told = asyncio.ensure_future(process.communicate())
+    try:
+        moved = -1
+        while not (await asyncio.wait({told}, timeout=idle))[0]:
+            if moved == (moved := _moved(process.pid)):
+                raise CommandStalled(command, idle)
+        return (await told)[1].decode(errors="replace")
+    finally:
+        told.cancel()
+
+
+def _moved(pid: int) -> int:
+    """Bytes that a process has read and written, as proc(5) tells it."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return -1
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("rchar", "wchar")))
+
+
 async def detach(
     *argv: str | Path,
     log: Path,
@@ -134,24 +195,73 @@ async def detach(
     return process.pid
 
 
-async def _start(command: tuple[str, ...]) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *DIES_WITH_US,
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=ENVIRONMENT,
-        start_new_session=True,
+@dataclass(frozen=True)
+class Conversation:
+    """A running command that somebody talks to. It leads a process group, which `end` kills; it dies with the daemon.
+
+    With a terminal, `terminal` is the descriptor of our side of it, and the process has no pipes.
+    """
+
+    process: asyncio.subprocess.Process
+    terminal: int | None = None
+
+    async def end(self) -> int:
+        """Kill its group, unless it has ended, and bury it; its exit code (below zero: the signal)."""
+        if self.process.returncode is None:
+            _signal_group(self.process.pid, signal.SIGKILL)
+        return await self.process.wait()
+
+
+async def converse(*argv: str | Path, pass_fds: Sequence[int] = (), terminal: bool = False) -> Conversation:
+    """Start a command with its streams open. With a terminal it has still to take it as its controlling one."""
+    command = tuple(os.fspath(word) for word in argv)
+    if not terminal:
+        return Conversation(await _start(command, PIPES, pass_fds))
+    ours, theirs = os.openpty()
+    try:
+        return Conversation(await _start(command, (theirs, theirs, theirs), pass_fds), ours)
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+
+
+async def _start(
+    command: tuple[str, ...], streams: tuple[int, int, int] = PIPES, pass_fds: Sequence[int] = ()
+) -> asyncio.subprocess.Process:
+    """A caller that is cancelled waits for the start, to take all of it down: asyncio would kill only the command."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *DIES_WITH_US,
+            *command,
+            stdin=streams[0],
+            stdout=streams[1],
+            stderr=streams[2],
+            env=ENVIRONMENT,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
     )
+    try:
+        await _to_its_end(starting)
+    except asyncio.CancelledError:
+        await _end(starting.result())
+        raise
+    return starting.result()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Take the whole group down, however often the caller is cancelled meanwhile."""
-    ending, cut = asyncio.ensure_future(_take_down(process)), None
-    while not ending.done():
+    """Take the whole group down."""
+    await _to_its_end(asyncio.ensure_future(_take_down(process)))
+
+
+async def _to_its_end(effort: asyncio.Future[Any]) -> None:
+    """Wait for it, however often the caller is cancelled meanwhile; such a cancellation is raised afterwards."""
+    cut = None
+    while not effort.done():
         try:
-            await asyncio.shield(ending)
+            await asyncio.shield(effort)
         except asyncio.CancelledError as cancelled:
             cut = cancelled
     if cut:

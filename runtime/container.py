@@ -165,6 +165,8 @@ def request(specification: Specification, by: str, network: str, dns: str | None
         "host_config": _host(specification, network, dns),
         "networking_config": {"EndpointsConfig": {network: EndpointConfig("1.41", ipv4_address=specification.ip)}},
         "use_config_proxy": False,
+        "stdin_open": specification.attached,
+        "tty": specification.tty,
     }
 
 

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,32 +12,40 @@ import docker
 from runtime import changes, health, images, logs
 from runtime.connections import established
 from runtime.container import OPERATION, Inspected, condition, ignored, inspected, request
+from runtime.ending import instance_ended, run_to_end
 from runtime.engine import Absent, Engine
 from runtime.files import Files
 from runtime.instance import (
     Check,
     Condition,
+    Credentials,
     Ended,
     EngineProblem,
     ImageMissing,
     NameTaken,
-    NotReady,
     SettingIgnored,
     Specification,
 )
-from runtime.session import ExecSession, open_exec
+from runtime.session import Attached, ExecSession, attach, open_exec
 
 LOOK_AGAIN = 0.05
 """Seconds between two looks at something that is on its way."""
 GOING = 10.0
 """Seconds that the engine may take to finish a removal that it has begun."""
-KEPT = 64 * 1024
-"""Bytes of a command's output that are kept, from the end."""
+
+
+Login = Callable[[str], Awaitable[Credentials | None]]
+"""Who we are at a registry."""
+
+
+async def nobody(_host: str) -> Credentials | None:
+    """At every registry."""
+    return None
 
 
 class Docker:
     """The engine behind `socket`. Instances join `network`; `dns` is the address of their name server, `files` where
-    their files are kept.
+    their files are kept. `login` tells who we are at a registry whenever one is asked.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Docker:
         self.engine = Engine(socket, within=within)
         self.files = Files(files)
         self.network, self.dns = network, dns
+        self.login: Login = nobody
 
     def close(self) -> None:
         """Hang up; the engine and all instances go on."""
@@ -56,11 +64,15 @@ class Docker:
 
     async def resolve(self, image: str, *, pull: str = "missing") -> str:
         """`<repository>@sha256:…`, or a local image's id: what a specification takes as its image."""
-        return await images.resolve(self.engine, image, pull)
+        return await images.resolve(self.engine, image, pull, await self.login(images.registry_of(image)))
 
     async def fetch(self, image: str, digest: str) -> None:
         """Have the image of that digest here."""
-        await images.fetch(self.engine, image, digest)
+        await images.fetch(self.engine, image, digest, await self.login(images.registry_of(image)))
+
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        """Have a registry say that it takes these credentials. Raises RegistryRefused."""
+        await images.accepted(self.engine, host, Credentials(user, password.decode()))
 
     # ----------------------------------------------------------------------------------------------- changes
 
@@ -218,12 +230,7 @@ class Docker:
 
     async def ended(self, id: str, within: float) -> Ended:
         """Wait until the instance ends. Raises NotReady when its time is up."""
-        until = time.monotonic() + within
-        while (found := await self._need(id)).state.status in ("created", "running", "paused"):
-            if time.monotonic() > until:
-                raise NotReady(f"{id} did not end within {within:g} seconds", await self.tail(id, health.SAID))
-            await asyncio.sleep(LOOK_AGAIN)
-        return Ended(found.state.exit_code, await self.tail(id, 1000))
+        return await instance_ended(self, id, within)
 
     async def drained(self, id: str, ports: Sequence[int], within: float) -> None:
         """Wait until no connection to these ports of it is open, at most `within` seconds."""
@@ -238,33 +245,17 @@ class Docker:
 
     async def run(self, id: str, argv: Sequence[str], within: float) -> Ended:
         """Run a command in it to its end, and return the end of what it wrote. Raises NotReady when its time is up."""
-        said = bytearray()
-        try:
-            async with asyncio.timeout(within):
-                code = await self._run(id, argv, said)
-        except TimeoutError:
-            words = " ".join(argv)
-            why = f"`{words}` in {id} did not end within {within:g} seconds and was killed"
-            raise NotReady(why, said.decode(errors="replace")) from None
-        return Ended(code, said.decode(errors="replace"))
-
-    async def _run(self, id: str, argv: Sequence[str], said: bytearray) -> int:
-        session = await open_exec(self.engine, id, argv)
-        try:
-            await session.end()
-            async with aclosing(aiter(session)) as pieces:
-                async for _, data in pieces:
-                    said += data
-                    del said[:-KEPT]
-            return await session.code()
-        finally:
-            await session.close()
+        return await run_to_end(self, id, argv, within)
 
     async def open_exec(
         self, id: str, argv: Sequence[str], *, tty: bool = False, rows: int = 24, columns: int = 80
     ) -> ExecSession:
         """Start a command that somebody talks to. The caller closes the session."""
         return await open_exec(self.engine, id, argv, tty=tty, size=(rows, columns))
+
+    async def attach(self, id: str, *, tty: bool = False) -> Attached:
+        """Talk to an instance that was made `attached`, from before its start on. The caller closes it."""
+        return await attach(self.engine, id, tty=tty)
 
 
 def _lied(verb: str, id: str) -> EngineProblem:

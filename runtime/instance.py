@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+Runtime = Literal["docker", "host"]
+"""What an instance is: a container, or a process of the machine."""
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -36,9 +39,11 @@ class Specification:
     """An instance to be made: everything chosen beforehand, nothing left to the engine.
 
     `id` is its name with the engine, unguessable because Docker resolves container names across namespaces.
+    Of an `attached` one the input is open until who talks to it ends it, with `tty` at a terminal.
     `files` are what it finds, read-only, at these paths; they are made, and removed, together with it.
     `image` is a digest or an image id. `labels` and the operation that makes it are its marks. `stop_grace` is
-    seconds. `survives` says whether the engine restarts it when it fails (never at boot).
+    seconds. `survives` says whether the engine restarts it when it fails (never at boot). With `runtime` "host" the
+    image and the entry point mean nothing.
     """
 
     id: str
@@ -57,9 +62,20 @@ class Specification:
     survives: bool = True
     files: Mapping[str, bytes] = field(default_factory=dict)
     bounds: Bounds = Bounds()
+    runtime: Runtime = "docker"
+    attached: bool = False
+    tty: bool = False
 
 
 Status = Literal["created", "running", "restarting", "stopped"]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who one is at a registry of images. The password never prints itself."""
+
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,10 @@ class EngineUnavailable(EngineProblem):
 
 class ImageMissing(EngineProblem):
     """There is no such image, here or at its registry."""
+
+
+class RegistryRefused(EngineProblem):
+    """A registry does not take the credentials, or cannot be asked."""
 
 
 class NameTaken(EngineProblem):

@@ -23,11 +23,7 @@ class ExecSession:
 
     async def write(self, data: bytes) -> None:
         """Give it input. What it no longer reads is dropped, as a pipe would."""
-        self.connection.writer.write(data)
-        try:
-            await self.connection.writer.drain()
-        except ConnectionError:
-            return
+        await _write(self.connection, data)
 
     async def end(self) -> None:
         """The end of its input."""
@@ -60,6 +56,44 @@ class ExecSession:
             await self.connection.close()
 
 
+@dataclass(frozen=True)
+class Attached:
+    """An instance that somebody talks to: like a command in one, but it is the instance that ends."""
+
+    engine: Engine
+    id: str
+    connection: Connection
+    tty: bool
+
+    async def write(self, data: bytes) -> None:
+        """Give it input. What it no longer reads is dropped, as a pipe would."""
+        await _write(self.connection, data)
+
+    async def end(self) -> None:
+        """The end of its input."""
+        if self.connection.writer.can_write_eof():
+            self.connection.writer.write_eof()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Tell its terminal the new size."""
+        cannot = "cannot resize the terminal"
+        await self.engine.ask(cannot, lambda client: client.resize(self.id, height=rows, width=columns))
+
+    def __aiter__(self) -> AsyncGenerator[tuple[Stream, bytes], None]:
+        return pieces(self.connection, tty=self.tty)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self.connection.close()
+
+
+async def attach(engine: Engine, container: str, *, tty: bool) -> Attached:
+    """Listen and talk to a container that was made `attached`, before it is started: so nothing of it is missed."""
+    wanted = "stream=1&stdin=1&stdout=1&stderr=1"
+    connection = await connect(engine.socket, f"POST /containers/{container}/attach?{wanted}")
+    return Attached(engine, container, connection, tty)
+
+
 async def open_exec(
     engine: Engine, container: str, argv: Sequence[str], *, tty: bool = False, size: tuple[int, int] | None = None
 ) -> ExecSession:
@@ -83,6 +117,14 @@ async def open_exec(
         await session.close()
         raise
     return session
+
+
+async def _write(connection: Connection, data: bytes) -> None:
+    connection.writer.write(data)
+    try:
+        await connection.writer.drain()
+    except ConnectionError:
+        return
 
 
 async def _told(engine: Engine, id: str) -> dict[str, Any]:

@@ -20,9 +20,10 @@ LARGEST = 256 * 1024
 
 @command("deploy", example="ployzctl deploy -f shop.toml", changes=True)
 @click.option("-f", "--file", metavar="FILE", required=True, help="the manifest, TOML or JSON; - is stdin")
+@click.option("--prune-volumes", is_flag=True, help="let go of volumes that it no longer names; their data is kept")
 @click.argument("word", metavar="", required=False)
 @click.pass_obj
-def deploy(flags: Flags, file: str, word: str | None) -> Answer:
+def deploy(flags: Flags, file: str, word: str | None, *, prune_volumes: bool) -> Answer:
     """Make a namespace what a manifest says.
 
     `ployzctl deploy preview -f FILE` only shows what would be done.
@@ -31,7 +32,8 @@ def deploy(flags: Flags, file: str, word: str | None) -> Answer:
         raise click.UsageError(f"{word} is not a part of it: the manifest names the namespace", _context())
     flags.preview = flags.preview or word == "preview"
     text = manifest(file)
-    return answer(mutate(Deploy(text, files(text, Path() if file == "-" else Path(file).parent)), flags))
+    named = files(text, Path() if file == "-" else Path(file).parent)
+    return answer(mutate(Deploy(text, named, prune_volumes), flags))
 
 
 @command("rollback", example="ployzctl rollback shop --to 4", changes=True)

@@ -1,4 +1,4 @@
-"""Run a command in an instance of a service."""
+"""Run a command in an instance of a service, or in one of its own."""
 
 import sys
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from ctl.flags import Flags
 from ctl.grammar import command
 from ctl.lines import read
 from ctl.show import Answer, answer, json_line, write_bytes
-from daemon.wire import Exec, Output, Refused
+from daemon.wire import Exec, Output, Refused, Run
 
 
 class Executed(msgspec.Struct):
@@ -28,10 +28,24 @@ class Executed(msgspec.Struct):
 @click.pass_obj
 def exec_(flags: Flags, service: tuple[str, str], words: tuple[str, ...], *, interactive: bool, tty: bool) -> Answer:
     """Run a command in an instance of a service; its exit code is passed on."""
-    if tty:
-        _require_terminal(flags, interactive=interactive)
+    return _executed(flags, Exec(*service, list(words), interactive, tty, *size_of_terminal()))
+
+
+@command("run", example="ployzctl run shop/web -- ./manage migrate")
+@click.argument("service", metavar="NS/SERVICE", callback=service_name)
+@click.argument("words", metavar="-- CMD…", nargs=-1, required=True)
+@click.option("-i", "--interactive", is_flag=True, help="pass stdin on")
+@click.option("-t", "--tty", is_flag=True, help="with a terminal")
+@click.pass_obj
+def run(flags: Flags, service: tuple[str, str], words: tuple[str, ...], *, interactive: bool, tty: bool) -> Answer:
+    """Run a command in an instance of its own, as the service has it; its exit code is passed on."""
+    return _executed(flags, Run(*service, list(words), interactive, tty, *size_of_terminal()))
+
+
+def _executed(flags: Flags, request: Exec | Run) -> Answer:
+    if request.tty:
+        _require_terminal(flags, interactive=request.interactive)
     written: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-    request = Exec(*service, list(words), interactive, tty, *size_of_terminal())
     success = execute(request, place_of(flags), _output(flags, written))
     texts = {stream: bytes(data).decode(errors="replace") for stream, data in written.items()} if flags.json else {}
     shown = msgspec.structs.replace(success, result={**success.result, **texts})

@@ -25,11 +25,15 @@ def points(flags: Flags, namespace: str) -> Answer:
 @click.option("--manifest", is_flag=True, help="print only its manifest")
 @click.pass_obj
 def show(flags: Flags, namespace: str, deploy: int, *, manifest: bool) -> Answer:
-    """Show one deploy point: when, who, which images, which data, and its manifest."""
+    """Show one deploy point: when, who, which images, which data, and its manifest.
+
+    The manifest of one that was replaced says `data = "deploy N"`: deployed, it brings that data back.
+    """
     success = look(wire.HistoryShow(namespace, deploy), flags)
     if not manifest:
         return answer(success)
-    return Answer(success, lambda _: read(success.result, Point).manifest)
+    text = read(success.result, Point).manifest
+    return answer(wire.Success("manifest", {"manifest": text}, warnings=success.warnings))
 
 
 @command("export", example="ployzctl export shop > shop.toml")

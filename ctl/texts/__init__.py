@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ctl.style import Style
-from ctl.texts import changes, history, instances, local, operations, status
+from ctl.texts import changes, history, instances, local, namespaces, operations, secrets, status, volumes
 
 Result = dict[str, Any]
 
@@ -34,11 +34,22 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "environment": local.environment,
     "executed": _nothing,
     "instances": instances.instances,
+    "kept": volumes.kept,
     "logs": _nothing,
     "manifest": history.manifest,
+    "namespace": namespaces.namespace,
+    "namespaces": namespaces.namespaces,
     "operation": operations.operation,
     "operations": operations.operations,
     "preview": changes.preview,
+    "registries": secrets.registries,
+    "registry": secrets.registry,
+    "secret": secrets.secret,
+    "secrets": secrets.secrets,
+    "removed": namespaces.removed,
+    "snapshots": volumes.snapshots,
     "status": status.status,
     "version": local.version,
+    "volume": volumes.changed,
+    "volumes": volumes.volumes,
 }

@@ -29,7 +29,7 @@ def branched(result: dict[str, Any], style: Style) -> str:
 
 def _changed(head: str, done: Deployed | Branched, about: tuple[str, str], style: Style) -> str:
     rows = [["service", harmless(row.name), _past(row.action, style), _places(row)] for row in done.services]
-    rows += [["volume", harmless(row.name), _past(row.action, style), row.machine] for row in done.volumes]
+    rows += [["volume", harmless(row.name), _volume_past(row.action, style), row.machine] for row in done.volumes]
     shown = table(["", "name", "was", "where"], rows, style) if rows else ""
     routes = ("routes", "  ".join(map(harmless, done.routes)))
     return "\n\n".join(filter(None, [head, shown, pairs([routes, about], style)]))
@@ -50,8 +50,14 @@ def _past(action: str, style: Style) -> str:
     return style.dim(PAST[action]) if action == "unchanged" else PAST[action]
 
 
+def _volume_past(action: str, style: Style) -> str:
+    """A volume that no name stands for any more is not gone."""
+    return "kept aside" if action == "remove" else _past(action, style)
+
+
 def _places(row: ServiceResult) -> str:
-    return ", ".join(f"{one.ip} on {one.machine}" for one in row.instances)
+    nowhere = "" if row.action == "remove" else "stopped"
+    return ", ".join(f"{one.ip} on {one.machine}" for one in row.instances) or nowhere
 
 
 def _step(step: PreviewStep) -> list[str]:

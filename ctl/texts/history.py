@@ -26,8 +26,10 @@ class Manifest(Struct):
 
 def points(result: dict[str, Any], style: Style) -> str:
     rows = read(result, Points).deploys
-    if not rows:
-        return "There are no deploy points."
+    return deploys_table(rows, style) if rows else "There are no deploy points."
+
+
+def deploys_table(rows: list[DeployRow], style: Style) -> str:
     headings = ["", "deploy", "when", "who", "operation", "data", "images"]
     return table(headings, [_row(row, style) for row in rows], style, right="deploy")
 

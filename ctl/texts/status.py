@@ -86,6 +86,8 @@ def _namespace(one: NamespaceStatus, style: Style) -> str:
 
 
 def _service(service: ServiceStatus, style: Style) -> list[str]:
+    if not service.wanted:
+        return [harmless(service.name), style.dim("○ stopped")]
     paint = style.green if service.ready >= service.wanted else style.yellow if service.ready else style.red
     mark = "●" if service.ready >= service.wanted else "◐" if service.ready else "○"
     return [harmless(service.name), paint(f"{mark} {service.ready}/{service.wanted}")]

@@ -4,6 +4,7 @@ from daemon.change import Change, Level
 from daemon.changing import data, instances, names, serving
 from daemon.changing.instances import GO_ON as GO_ON
 from daemon.changing.instances import PAUSE as PAUSE
+from daemon.changing.outcome import confirm_instances as confirm_instances
 from daemon.changing.outcome import verify as verify
 from daemon.node import Node
 from daemon.primitive import Commit, Part, Step, Together
@@ -24,15 +25,24 @@ def steps(change: Change, node: Node) -> list[Part]:
         *_group([data.generation(change, generation, node) for generation in change.generations]),
         *(part for members in _before_the_commit(change, node) for part in _group(members)),
         Commit(
-            f"commit deploy {change.after.deploy} of {change.after.namespace}",
-            do=lambda: node.records.commit(change.after.namespace, change.after, change.operation, change.token),
+            _committing(change),
+            do=lambda: node.records.commit(change.after.namespace, change.next, change.operation, change.token),
             settle=lambda: node.records.settle(change.after.namespace, change.operation),
         ),
         serving.flip(change, node),
         *_group([*_owning(change, node), *_leaving(change, node), *_remembering(change, node)]),
         *_group([data.settle_lineage(change, generation, node) for generation in change.generations]),
+        *_group([data.drop(dataset, node) for dataset in change.drops]),
+        *_some(change.forgets, data.forget(change, node)),
+        *_some(change.forgets or change.purges, data.free(change, node)),
         *_some(change.releases, names.release(change, node)),
     ]
+
+
+def _committing(change: Change) -> str:
+    if change.removes:
+        return f"commit that there is no namespace {change.after.namespace} any more"
+    return f"commit deploy {change.after.deploy} of {change.after.namespace}"
 
 
 def _before_the_commit(change: Change, node: Node) -> list[list[Step]]:

@@ -72,6 +72,8 @@ def keep_point(change: Change, node: Node) -> Step:
 
     async def do() -> None:
         assert replaced
+        if await node.records.has_point(replaced.namespace, replaced.deploy):
+            return  # done before; a later step may have destroyed its snapshots since
         held = await _held(change, node)
         await node.records.keep_point(DeployPoint(replaced, held, change.operation, change.at))
 
@@ -88,3 +90,42 @@ async def _held(change: Change, node: Node) -> tuple[Held, ...]:
         confirm(len(at) == 1, f"the snapshot {change.operation} of the volume {name} is there {len(at)} times")
         found.append(Held(name, change.operation, at[0].guid))
     return tuple(found)
+
+
+def drop(dataset: str, node: Node) -> Step:
+    """Its last snapshot is a deploy point's, so that there is always something to keep of it."""
+    volume = lineage.volume_of(dataset)
+    says = f"keep the data of {volume.rpartition('/')[2]}, which is no volume of it any more"
+    return Step(says, lambda: lineage.retire(node.datasets, volume, dataset))
+
+
+def forget(change: Change, node: Node) -> Step:
+    namespace, by = change.after.namespace, change.operation
+
+    async def do() -> None:
+        for number in change.forgets:
+            await node.records.forget_point(namespace, number, by)
+
+    numbers = ", ".join(map(str, change.forgets))
+    return Step(f"forget deploy {numbers}", do)
+
+
+def free(change: Change, node: Node) -> Step:
+    """What every tombstone names is looked at: what something was cloned from may go when that is gone."""
+    within = f"{node.datasets.root}/{change.after.namespace}"
+
+    async def do() -> None:
+        names = [change.after.namespace]
+        doomed = {held.guid for held in await node.records.forgotten(change.after.namespace)}
+        if change.purges:
+            doomed |= {dataset.guid for dataset in await node.datasets.below(within) if "@" in dataset.name}
+            names = list(await node.records.namespaces())
+        await lineage.free(node.datasets, within, doomed - await _needed(names, node))
+
+    return Step("free what only this namespace needed" if change.purges else "free what only they needed", do)
+
+
+async def _needed(names: list[str], node: Node) -> set[str]:
+    """The guids of all snapshots that deploy points name. A promotion may have moved those of others here."""
+    points = [point for name in names for point in await node.records.points(name)]
+    return {held.guid for point in points for held in point.data}

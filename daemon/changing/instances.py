@@ -1,13 +1,15 @@
 """A change's instances and hooks: writers that stop, candidates that start, and what leaves in the end."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 from daemon.change import Candidate, Change, Hook, Old
+from daemon.changing import secrets
 from daemon.contents import contents
 from daemon.node import Node
 from daemon.primitive import Step, confirm
-from runtime.instance import Mount, NotReady
+from runtime.instance import Mount, NotReady, Specification
 
 PAUSE, GO_ON = "let writers stand still", "let writers go on"
 
@@ -49,13 +51,24 @@ def start(change: Change, candidate: Candidate, node: Node) -> Step:
 
     async def do() -> None:
         mounts = [Mount(await _own_data(change, name, node), target) for target, name in candidate.data.items()]
+        mounts += await _secrets(change, candidate.specification, candidate.secrets, node)
         files = contents(change.after, candidate.files)
         made = replace(candidate.specification, mounts=tuple(mounts), files=files)
         await node.instances.create(made, change.operation)
         await node.instances.start(id)
         await node.instances.ready(id, candidate.check)
 
-    return Step(f"start {id} and see it ready", do, lambda: node.instances.take_back(id, change.operation))
+    return Step(f"start {id} and see it ready", do, partial(take_back, id, change.operation, node))
+
+
+async def _secrets(change: Change, made: Specification, named: Mapping[str, int], node: Node) -> list[Mount]:
+    return await secrets.shown(made, change.operation, change.after.namespace, named, node)
+
+
+async def take_back(id: str, by: str, node: Node) -> None:
+    """Remove an instance that an operation made, and what it saw of secrets."""
+    await node.instances.take_back(id, by)
+    await node.vault.take_back(id, by)
 
 
 async def _own_data(change: Change, name: str, node: Node) -> str:
@@ -71,13 +84,14 @@ def run_one_shot(change: Change, hook: Hook, node: Node) -> Step:
     assert settings
 
     async def do() -> None:
-        made = replace(settings, files=contents(change.after, hook.files))
+        mounts = await _secrets(change, settings, hook.secrets, node)
+        made = replace(settings, mounts=tuple(mounts), files=contents(change.after, hook.files))
         await node.instances.create(made, change.operation)
         await node.instances.start(settings.id)
         ended = await node.instances.ended(settings.id, hook.within)
         _require_success(hook, ended.code, ended.output)
 
-    undo = partial(node.instances.take_back, settings.id, change.operation)
+    undo = partial(take_back, settings.id, change.operation, node)
     return Step(f"run the hook of {hook.service}: {' '.join(hook.argv)}", do, undo)
 
 
@@ -102,11 +116,16 @@ def leave(old: Old, node: Node) -> Step:
     async def do() -> None:
         await node.instances.drained(old.id, old.ports, old.grace)
         await node.instances.stop(old.id, old.grace)
-        await node.instances.remove(old.id)
+        await _remove(old.id, node)
 
     return Step(f"let {old.id} finish, and remove it", do)
 
 
 def forget(hook: Hook, node: Node) -> Step:
     assert hook.one_shot
-    return Step(f"remove {hook.one_shot.id}", partial(node.instances.remove, hook.one_shot.id))
+    return Step(f"remove {hook.one_shot.id}", partial(_remove, hook.one_shot.id, node))
+
+
+async def _remove(id: str, node: Node) -> None:
+    await node.instances.remove(id)
+    await node.vault.remove(id)

@@ -10,16 +10,18 @@ from daemon.wire import Deployed, ResultInstance, ServiceResult, VolumeResult
 
 async def verify(change: Change, node: Node, told: Told) -> Deployed:
     """Ask the world whether every promise of the result holds. Raises NotSo."""
-    await _confirm_instances(change, node)
+    await confirm_instances(change, node)
     await _confirm_generations(change, node)
     differs = await node.serving.agrees(change.after)
     confirm(not differs, differs)
     return result(change, told)
 
 
-async def _confirm_instances(change: Change, node: Node) -> None:
+async def confirm_instances(change: Change, node: Node) -> None:
+    """What is committed runs, and what was to leave has left. Raises NotSo."""
     conditions = {condition.id: condition for condition in await node.instances.all()}
-    for service in change.after.services.values():
+    touched = [service for name, service in change.after.services.items() if name not in change.left]
+    for service in touched:
         for instance in service.instances:
             status = conditions[instance.id].status if instance.id in conditions else "not there"
             confirm(status == "running", f"the instance {instance.id} is {status}")
@@ -41,9 +43,10 @@ def result(change: Change, told: Told) -> Deployed:
         ServiceResult(name, action, _instances(after.services.get(name)))
         for name, action in sorted(change.actions.items())
     ]
+    named = {**(before.volumes if before else {}), **after.volumes}
     volumes = [
-        VolumeResult(name, change.volume_actions[name], volume.machine, volume.generation)
-        for name, volume in sorted(after.volumes.items())
+        VolumeResult(name, action, named[name].machine, named[name].generation)
+        for name, action in sorted(change.volume_actions.items())
     ]
     routes = [route for service in after.services.values() for route in service.routes]
     down = {old.service: told.seconds(f"stop {old.id}", FLIP) for old in change.stops}

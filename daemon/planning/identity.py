@@ -1,6 +1,7 @@
 """What makes an instance what it is, and how it is known to be ready."""
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 
@@ -12,18 +13,24 @@ ROUTING = frozenset(
 )
 """Settings that no instance feels: changing them replaces none."""
 
-_LEFT_OUT = msgspec.to_builtins(Service(image=""))
+_LEFT_OUT = msgspec.to_builtins(Service())
+
+HOST = "host"
+"""What stands for image and digest of a service that runs as a process of the machine."""
 
 
-def of(specification: Service, digest: str, manifest: Manifest) -> str:
+def of(specification: Service, digest: str, manifest: Manifest, secrets: Mapping[str, int]) -> str:
     """A hash of all that an instance feels: its image's digest, its settings, its files, its volumes' layouts.
 
-    The digest, not the image's name: a tag that moved is a change. What files contain, not where that came from.
-    A setting that is left out is not part of it, so that a release which knows more settings replaces nothing.
+    The digest, not the image's name: a tag that moved is a change. On the host it is always HOST: a program that was
+    exchanged under its name is none, and a restart would run it. What files contain, not where that came from; of
+    secrets their versions, never their values. A setting that is left out is not part of it, so that a release which
+    knows more settings replaces nothing.
     """
     felt = {key: value for key, value in msgspec.to_builtins(specification).items() if key not in ROUTING}
     files = {target: manifest.files[source] for target, source in specification.files.items()}
-    settings = {key: value for key, value in (felt | {"files": files}).items() if value != _LEFT_OUT.get(key)}
+    felt |= {"files": files, "secrets": dict(secrets) or []}
+    settings = {key: value for key, value in felt.items() if value != _LEFT_OUT.get(key)}
     volumes = manifest.volumes
     layouts = {name: volumes[name] for name in specification.volumes if name in volumes}
     whole = msgspec.json.encode([digest, settings, layouts], order="deterministic")

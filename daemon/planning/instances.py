@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from daemon import manifest, records
-from daemon.change import Candidate, Hook, Level
+from daemon.change import SECRETS, Candidate, Hook, Level
 from daemon.node import ZONE
 from daemon.planning import identity
 from daemon.records import Head, Running
@@ -28,6 +28,13 @@ class Next:
     kept: tuple[Running, ...]
     fresh: tuple[Running, ...]
     hook: tuple[str, ...]
+    secrets: dict[str, int]
+    stopped: bool = False
+
+    @property
+    def image(self) -> str:
+        """The image as it was asked for; HOST where the service is no container."""
+        return self.specification.image or identity.HOST
 
     @property
     def action(self) -> Action:
@@ -62,7 +69,7 @@ def _candidates(each: Next, after: Head, root: str) -> Iterator[Candidate]:
     for instance in each.fresh:
         specification = _specification(each, instance.id, instance.ip, after.namespace)
         check = identity.check(each.specification)
-        yield Candidate(each.name, specification, data, check, each.specification.files)
+        yield Candidate(each.name, specification, data, check, each.specification.files, each.secrets)
 
 
 def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
@@ -70,7 +77,15 @@ def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
         return Hook(each.name, each.hook, HOOK_WITHIN, inside=each.fresh[0].id)
     id = f"{after.namespace}-{each.name}-hook-{after.operation}"
     settings = _specification(each, id, one_shots[each.name], after.namespace, command=each.hook)
-    return Hook(each.name, each.hook, HOOK_WITHIN, one_shot=settings, files=each.specification.files)
+    files = each.specification.files
+    return Hook(each.name, each.hook, HOOK_WITHIN, one_shot=settings, files=files, secrets=each.secrets)
+
+
+def one_shot(service: records.Service, place: Running, namespace: str, argv: tuple[str, ...]) -> Specification:
+    """An instance that runs a command in what the service has, but for its volumes."""
+    about = (service.name, service.specification, service.digest, service.identity)
+    each = Next(*about, service, (), (), hook=(), secrets=service.secrets)
+    return _specification(each, place.id, place.ip, namespace, command=argv)
 
 
 def _specification(
@@ -81,10 +96,10 @@ def _specification(
         id=id,
         image=each.digest,
         ip=ip,
-        labels={"ployz.namespace": namespace, "ployz.service": each.name, "ployz.image": settings.image},
+        labels={"ployz.namespace": namespace, "ployz.service": each.name, "ployz.image": each.image},
         command=command or settings.command,
         entrypoint=settings.entrypoint,
-        env=settings.env,
+        env={**settings.env, **{f"{name}_FILE": f"{SECRETS}/{name}" for name in settings.secrets}},
         user=settings.user,
         workdir=settings.workdir,
         search=(f"{namespace}.{ZONE}", ZONE),
@@ -92,6 +107,7 @@ def _specification(
         stop_grace=settings.stop_grace,
         survives=settings.restart == "on-failure" and command is None,
         bounds=_bounds(settings),
+        runtime=settings.runtime,
     )
 
 

@@ -10,14 +10,23 @@ VERSION = 1
 NAME = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 """Namespaces, services, volumes and machines are named so."""
 
+SECRET = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+"""Secrets are named so: a file, and with `_FILE` behind it a variable."""
+
+LARGEST_SECRET = 64 * 1024
+"""Bytes of a secret."""
+
 
 class Deploy(Struct, frozen=True, forbid_unknown_fields=True, tag="deploy"):
     """Make a namespace what a manifest says. `manifest` is its text, TOML or JSON; `files` what the files contain
     that it names, by the paths under which it does.
+
+    Volumes that it does not name stay; with `prune_volumes` they are kept, and no name points at them any more.
     """
 
     manifest: str
     files: dict[str, bytes] = {}
+    prune_volumes: bool = False
 
 
 class Rollback(Struct, frozen=True, forbid_unknown_fields=True, tag="rollback"):
@@ -56,6 +65,153 @@ class Promote(Struct, frozen=True, forbid_unknown_fields=True, tag="promote"):
     with_data: bool = False
 
 
+class Restart(Struct, frozen=True, forbid_unknown_fields=True, tag="restart"):
+    """Replace a service's instances by new ones, though nothing changed."""
+
+    namespace: str
+    service: str
+
+
+class Stop(Struct, frozen=True, forbid_unknown_fields=True, tag="stop"):
+    """Have no instances of a service until it is started; its data, address and routes stay."""
+
+    namespace: str
+    service: str
+
+
+class Start(Struct, frozen=True, forbid_unknown_fields=True, tag="start"):
+    """Have a stopped service's instances again."""
+
+    namespace: str
+    service: str
+
+
+class Scale(Struct, frozen=True, forbid_unknown_fields=True, tag="scale"):
+    """Give a service another number of instances; its manifest says so from then on."""
+
+    namespace: str
+    service: str
+    replicas: int
+
+
+class NamespaceRm(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.rm"):
+    """Remove a namespace. Its data is kept, as its last deploy point, unless `purge` says that all of it goes."""
+
+    namespace: str
+    purge: bool = False
+
+
+class NamespaceLs(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.ls"):
+    """The namespaces, and those that were removed and whose data is kept."""
+
+
+class NamespaceInspect(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.inspect"):
+    """Everything about a namespace."""
+
+    namespace: str
+
+
+class VolumeSnapshot(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.snapshot"):
+    """Make a named snapshot of a volume, which stays until it is purged."""
+
+    namespace: str
+    volume: str
+    name: str
+
+
+class VolumeResize(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.resize"):
+    """Change how many bytes a volume may hold."""
+
+    namespace: str
+    volume: str
+    quota: int
+
+
+class VolumePurge(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.purge"):
+    """Destroy a named snapshot of a volume, or one of its kept generations. Exactly one of the two is given."""
+
+    namespace: str
+    volume: str
+    snapshot: str | None = None
+    kept: str | None = None
+
+
+class VolumeExport(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.export"):
+    """Send a volume as it is now, or a named snapshot of it, over the operation's stream."""
+
+    namespace: str
+    volume: str
+    snapshot: str | None = None
+    form: Literal["zfs", "tar"] = "zfs"
+
+
+class VolumeImport(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.import"):
+    """Make a new volume of what comes over the operation's stream; `size` in bytes, where it is known."""
+
+    namespace: str
+    volume: str
+    size: int | None = None
+
+
+class VolumeLs(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.ls"):
+    """The volumes of one namespace, or of all; or the generations that are kept of them."""
+
+    namespace: str | None = None
+    kept: bool = False
+
+
+class VolumeSnapshots(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.snapshots"):
+    """Every snapshot of a volume, and who needs it."""
+
+    namespace: str
+    volume: str
+
+
+class SecretSet(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.set"):
+    """Give a secret of a namespace a new version. Only the daemon's memory ever has `value`; it never prints itself."""
+
+    namespace: str
+    name: str
+    value: bytes
+
+    def __repr__(self) -> str:
+        return f"SecretSet(namespace={self.namespace!r}, name={self.name!r})"
+
+
+class SecretRm(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.rm"):
+    """Remove a secret of a namespace. What deploy points name is kept for them."""
+
+    namespace: str
+    name: str
+
+
+class SecretLs(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.ls"):
+    """The secrets of a namespace, without their values."""
+
+    namespace: str
+
+
+class RegistryLogin(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.login"):
+    """Have the cluster use these credentials at a registry of images. `password` goes the way of a secret's value."""
+
+    host: str
+    user: str
+    password: bytes
+
+    def __repr__(self) -> str:
+        return f"RegistryLogin(host={self.host!r}, user={self.user!r})"
+
+
+class RegistryLogout(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.logout"):
+    """Forget the credentials for a registry."""
+
+    host: str
+
+
+class RegistryLs(Struct, frozen=True, forbid_unknown_fields=True, tag="registry.ls"):
+    """The registries that there are credentials for."""
+
+
 class Status(Struct, frozen=True, forbid_unknown_fields=True, tag="status"):
     """The cluster in one screen."""
 
@@ -78,6 +234,19 @@ class Logs(Struct, frozen=True, forbid_unknown_fields=True, tag="logs"):
 
 class Exec(Struct, frozen=True, forbid_unknown_fields=True, tag="exec"):
     """Run a command in an instance of a service. Its input follows the call, as lines of Input."""
+
+    namespace: str
+    service: str
+    argv: list[str]
+    interactive: bool = False
+    tty: bool = False
+    rows: int = 24
+    columns: int = 80
+
+
+class Run(Struct, frozen=True, forbid_unknown_fields=True, tag="run"):
+    """Run a command in an instance of its own, made of a service's specification without its volumes, that is removed
+    when it ends. Its input follows the call, as with Exec."""
 
     namespace: str
     service: str
@@ -136,9 +305,19 @@ class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
-Mutation = Deploy | Rollback | Branch | Promote
-Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
-Request = Mutation | Look | Exec | OpResume | OpAbort
+Streamed = VolumeExport | VolumeImport
+"""Their bytes go over a connection of their own: `POST /v1/stream/<operation>`, upgraded to `ployz-stream`."""
+
+Mutation = (
+    Deploy | Rollback | Branch | Promote | Restart | Stop | Start | Scale | NamespaceRm
+    | VolumeSnapshot | VolumeResize | VolumePurge | VolumeExport | VolumeImport
+    | SecretSet | SecretRm | RegistryLogin | RegistryLogout
+)  # fmt: skip
+Look = (
+    Status | Ps | Logs | History | HistoryShow | Export | NamespaceLs | NamespaceInspect | VolumeLs | VolumeSnapshots
+    | SecretLs | RegistryLs | OpLs | OpShow | Version
+)  # fmt: skip
+Request = Mutation | Look | Exec | Run | OpResume | OpAbort
 
 
 class How(Struct, frozen=True, forbid_unknown_fields=True):

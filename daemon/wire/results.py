@@ -55,6 +55,117 @@ class Branched(Struct, frozen=True):
     routes: list[str]
 
 
+class RemovedVolume(Struct, frozen=True):
+    """`bytes` is what its datasets alone held, snapshots and kept generations too."""
+
+    name: str
+    data: Literal["kept", "purged"]
+    bytes: int
+
+
+class NamespaceRemoved(Struct, frozen=True):
+    """kind `removed`. `deploy` is its last one, `routes` the hostnames that are free again."""
+
+    namespace: str
+    deploy: int
+    instances: list[str]
+    volumes: list[RemovedVolume]
+    routes: list[str]
+
+
+class VolumeRow(Struct, frozen=True):
+    """`bytes` is what can be read in it; `alone` what would be free without it, its snapshots included."""
+
+    namespace: str
+    name: str
+    machine: str
+    generation: str
+    epoch: int
+    bytes: int
+    alone: int
+    quota: int | None
+    mounted: bool
+
+
+class KeptRow(Struct, frozen=True):
+    """A generation that no name points at any more: `since` when, by which operation, and the bytes it alone holds.
+
+    `needed` says by whom its snapshots are needed.
+    """
+
+    namespace: str
+    name: str
+    machine: str
+    generation: str
+    since: str
+    operation: str
+    bytes: int
+    needed: list[str]
+
+
+class SnapshotRow(Struct, frozen=True):
+    """`name` is what a user called it, `bytes` what it alone holds, `needed` by whom it is needed."""
+
+    snapshot: str
+    name: str | None
+    guid: str
+    at: str
+    operation: str
+    generation: str
+    bytes: int
+    needed: list[str]
+
+
+class VolumeChanged(Struct, frozen=True):
+    """kind `volume`: what was done to which volume. Fields that do not apply are null."""
+
+    namespace: str
+    name: str
+    machine: str
+    did: Literal["snapshot", "resize", "purge", "export", "import"]
+    generation: str | None = None
+    snapshot: str | None = None
+    guid: str | None = None
+    quota: int | None = None
+    bytes: int | None = None
+
+
+class Secret(Struct, frozen=True):
+    """kind `secret`: a secret after a change. `version` is the newest, None once it is removed; `kept` are the other
+    versions that deploy points, or what runs, still name."""
+
+    namespace: str
+    name: str
+    version: int | None
+    kept: list[int]
+
+
+class SecretRow(Struct, frozen=True):
+    """`set_at` and `by` (who set it) are of the newest version; `used_by` names the services that name it."""
+
+    name: str
+    version: int
+    set_at: str
+    by: str
+    used_by: list[str]
+
+
+class Registry(Struct, frozen=True):
+    """kind `registry`: who the cluster is at a registry after a change; nobody after a logout."""
+
+    host: str
+    user: str | None
+
+
+class RegistryRow(Struct, frozen=True):
+    """`set_at` and `by` tell when and who logged the cluster in."""
+
+    host: str
+    user: str
+    set_at: str
+    by: str
+
+
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
     """`down` names the services that nobody reaches from this step until the flip; `bytes` have to be moved."""
 
@@ -154,6 +265,72 @@ class Machine(Struct, frozen=True):
     socket: str
     url: str
     up: bool
+
+
+class NamespaceRow(Struct, frozen=True):
+    """`bytes` is what its datasets hold that no other dataset holds; None if the pool cannot be asked."""
+
+    name: str
+    deploy: int
+    deployed_at: str
+    services: list[str]
+    volumes: list[str]
+    routes: list[str]
+    bytes: int | None
+
+
+class RemovedRow(Struct, frozen=True):
+    """A namespace that was removed, and whose data is kept; `deploy` is the last deploy that can be rolled back to."""
+
+    name: str
+    deploy: int
+    bytes: int | None
+
+
+class VolumeSeen(Struct, frozen=True):
+    """`bytes` is what the generation holds alone, `snapshots` what only its snapshots hold."""
+
+    name: str
+    machine: str
+    generation: str
+    quota: int | None
+    bytes: int | None
+    snapshots: int | None
+
+
+class KeptGeneration(Struct, frozen=True):
+    """A generation that no name points at. `bytes` is what it and its snapshots alone hold."""
+
+    volume: str
+    generation: str
+    bytes: int
+
+
+class ServiceSeen(Struct, frozen=True):
+    name: str
+    image: str
+    digest: str
+    address: str | None
+    ports: dict[str, int]
+    routes: list[str]
+    instances: list[ResultInstance]
+
+
+class NamespaceSeen(Struct, frozen=True):
+    """kind `namespace`. `restored` is the deploy whose data it began from; one that was `removed` has only a past."""
+
+    name: str
+    removed: bool
+    deploy: int
+    deployed_at: str
+    who: str
+    operation: str
+    restored: int | None
+    keep: int
+    services: list[ServiceSeen]
+    volumes: list[VolumeSeen]
+    kept: list[KeptGeneration]
+    deploys: list[DeployRow]
 
 
 class DevCluster(Struct, frozen=True):

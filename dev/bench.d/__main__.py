@@ -16,6 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import asking
+import booting
+import carrying
 import flipping
 import replacing
 import resting
@@ -37,6 +39,8 @@ def main() -> None:
         "looks": asking.measure,
         "deploys": replacing.measure,
         "rollbacks": restoring.measure,
+        "boot": booting.measure,
+        "volumes": carrying.measure,
         "memory": resting.memory,
     }
     with ThreadPoolExecutor(1) as aside, _cluster("quiet") as quiet, _cluster("busy") as busy:
@@ -58,7 +62,7 @@ def _words() -> argparse.Namespace:
     words.add_argument(
         "--only",
         action="append",
-        choices=["flips", "looks", "deploys", "rollbacks", "memory"],
+        choices=["flips", "looks", "deploys", "rollbacks", "volumes", "boot", "memory"],
         help="measure this subject (and rest) only, and write no file; may be repeated",
     )
     return words.parse_args()

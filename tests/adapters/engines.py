@@ -21,7 +21,7 @@ from runtime.command import detach, run
 from runtime.container import OPERATION
 from runtime.docker import Docker
 from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
-from runtime.instance import Mount, Specification
+from runtime.instance import Mount, Runtime, Specification
 from runtime.network import Bridge, ensure_network
 
 IMAGE = "ployz-test/busybox:1"
@@ -130,9 +130,9 @@ def packed(more: str = "") -> bytes:
 def specification(image: str, *command: str, id: str = "", ip: str = "", **more: Any) -> Specification:
     """A specification with a name and an address that nobody else has."""
     name = id or f"i-{uuid.uuid4().hex[:12]}"
-    return Specification(
-        name, image, ip or f"10.210.1.{next(ADDRESSES)}", {"ployz.service": "web"}, command=command or FOREVER, **more
-    )
+    runtime: Runtime = "host" if image == "host" else "docker"
+    address, labels = ip or f"10.210.1.{next(ADDRESSES)}", {"ployz.service": "web"}
+    return Specification(name, image, address, labels, command=command or FOREVER, runtime=runtime, **more)
 
 
 __all__ = ["BRIDGE", "FOREVER", "IMAGE", "OPERATION", "Mount", "RealEngine", "packed", "real_engine", "specification"]

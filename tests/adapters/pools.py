@@ -13,9 +13,11 @@ from typing import Protocol
 import pytest
 
 from dataplane.dataset import Dataset, Layout, NoRoom, ZfsProblem
-from dataplane.pool import PoolWish, bury_dead_mounts, fuse, open_pool
+from dataplane.place import NAME
+from dataplane.pool import PoolWish, fuse, open_pool
 from dataplane.zfs import Zfs
-from dataplane.zfs_tool import ZfsTool
+from dataplane.zfs_tool import ZfsTool, mounts
+from runtime.command import run
 from tests.fakes.zfs import FakeZfs
 
 SIZE = 192 * 1024**2
@@ -129,7 +131,9 @@ async def _gone(pid: int) -> None:
 def clear(wish: PoolWish) -> None:
     """End zfs-fuse, and leave no dead mount behind."""
     kill(wish)
-    asyncio.run(bury_dead_mounts(wish.pool))
+    ours = [path for name, path in mounts() if name.startswith(f"{wish.pool}/")]
+    for path in [*ours, *(path for name, path in mounts(kinds=("tmpfs",)) if name == NAME)]:
+        asyncio.run(run("umount", "--lazy", path))
 
 
 def fresh_root(pool: Zfs, folder: Path, name: str) -> RealGround:

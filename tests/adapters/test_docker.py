@@ -1,4 +1,4 @@
-"""What every engine must do: one suite, over Docker and over the fake."""
+"""What every engine must do: one suite, over Docker, over processes of the host, and over the fake."""
 
 import asyncio
 import time
@@ -10,6 +10,7 @@ import pytest
 
 from daemon.node import Instances
 from runtime.container import OPERATION
+from runtime.engines import Engines
 from runtime.instance import (
     Check,
     Condition,
@@ -21,6 +22,8 @@ from runtime.instance import (
     Specification,
 )
 from tests.adapters.engines import FOREVER, IMAGE, RealEngine, packed, real_engine, specification
+from tests.adapters.hosts import IMAGE as NO_IMAGE
+from tests.adapters.hosts import Host, real_host
 from tests.fakes.engine import FakeEngine, Program
 
 NEVER_READY = Check(exec=("false",), every=0.05, timeout=0.5)
@@ -34,6 +37,7 @@ class Bench:
     image: str
     fake: FakeEngine | None
     real: RealEngine | None
+    host: Host | None = None
 
     def program(self, *words: str, does: Program) -> tuple[str, ...]:
         if self.fake:
@@ -46,6 +50,8 @@ class Bench:
             self.fake.stranger(id)
         elif self.real:
             self.real.raw.create_container(IMAGE, list(FOREVER), name=id)
+        elif self.host:
+            (self.host.folder / id / "of somebody else").mkdir(parents=True)
 
     def move_tag(self) -> None:
         if self.fake:
@@ -60,8 +66,28 @@ def real() -> Iterator[RealEngine]:
         yield engine
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(scope="module")
+def host(real: RealEngine) -> Iterator[Host]:
+    assert real.instances, "its bridge is ours too"
+    with real_host() as engine:
+        yield engine
+
+
+@pytest.fixture(params=["fake", "real", "host"])
 def bench(request: pytest.FixtureRequest) -> Bench:
+    return _bench(request)
+
+
+@pytest.fixture(params=["fake", "real"])
+def containers(request: pytest.FixtureRequest) -> Bench:
+    return _bench(request)
+
+
+def _bench(request: pytest.FixtureRequest) -> Bench:
+    if request.param == "host":
+        processes: Host = request.getfixturevalue("host")
+        both = Engines(request.getfixturevalue("real").instances, processes)
+        return Bench(both, NO_IMAGE, None, None, processes)
     if request.param == "fake":
         fake = FakeEngine(exists=lambda path: Path(path).exists(), unknown={"nowhere/nothing:1", "sha256:" + "0" * 64})
         return Bench(fake, asyncio.run(fake.resolve(IMAGE)), fake, None)
@@ -121,12 +147,12 @@ def test_a_strangers_container_is_not_touched(bench: Bench) -> None:
     asyncio.run(scenario())
 
 
-def test_an_image_that_is_not_there(bench: Bench) -> None:
+def test_an_image_that_is_not_there(containers: Bench) -> None:
     async def scenario() -> None:
         wanted = specification("sha256:" + "0" * 64)
         with pytest.raises(ImageMissing):
-            await bench.instances.create(wanted, "op-1")
-        assert await bench.instances.look(wanted.id) is None
+            await containers.instances.create(wanted, "op-1")
+        assert await containers.instances.look(wanted.id) is None
 
     asyncio.run(scenario())
 
@@ -211,7 +237,7 @@ def test_an_address_is_taken_while_its_instance_runs(bench: Bench) -> None:
 def test_a_mount_needs_its_directory(bench: Bench, tmp_path: Path) -> None:
     async def scenario() -> None:
         place = tmp_path / "data"
-        wanted = specification(bench.image, mounts=(Mount(str(place), "/data"),))
+        wanted = specification(bench.image, mounts=(Mount(str(place), "/srv"),))
         with pytest.raises(EngineProblem):
             await bench.instances.create(wanted, "op-1")
         assert not place.exists()
@@ -246,9 +272,9 @@ def test_a_command_that_takes_too_long(bench: Bench) -> None:
         with pytest.raises(NotReady, match="did not end within") as caught:
             await bench.instances.run(wanted.id, words, 0.5)
         assert caught.value.said == "begun\n"
-        if bench.real:
-            left = await bench.instances.run(wanted.id, ("ps",), 10)
-            assert "77" not in left.output, "the command outlived its time"
+        if not bench.fake:
+            left = await bench.instances.run(wanted.id, ("ps", "-eo", "args") if bench.host else ("ps",), 10)
+            assert "sleep 77" not in left.output, "the command outlived its time"
 
     asyncio.run(scenario())
 
@@ -322,21 +348,21 @@ def test_drained_without_connections(bench: Bench) -> None:
     asyncio.run(asyncio.wait_for(scenario(), 4))
 
 
-def test_what_an_image_means(bench: Bench) -> None:
+def test_what_an_image_means(containers: Bench) -> None:
     async def scenario() -> None:
         for pull in ("missing", "never"):
-            assert await bench.instances.resolve(IMAGE, pull=pull) == bench.image
-        assert await bench.instances.resolve(bench.image, pull="never") == bench.image
-        await bench.instances.fetch(IMAGE, bench.image)
-        bench.move_tag()
-        assert await bench.instances.resolve(IMAGE) != bench.image
+            assert await containers.instances.resolve(IMAGE, pull=pull) == containers.image
+        assert await containers.instances.resolve(containers.image, pull="never") == containers.image
+        await containers.instances.fetch(IMAGE, containers.image)
+        containers.move_tag()
+        assert await containers.instances.resolve(IMAGE) != containers.image
 
     asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("pull", ["missing", "never", "always"])
-def test_an_unknown_image_is_named_quickly(bench: Bench, pull: str) -> None:
+def test_an_unknown_image_is_named_quickly(containers: Bench, pull: str) -> None:
     began = time.monotonic()
     with pytest.raises(ImageMissing, match="nowhere/nothing:1"):
-        asyncio.run(bench.instances.resolve("nowhere/nothing:1", pull=pull))
+        asyncio.run(containers.instances.resolve("nowhere/nothing:1", pull=pull))
     assert time.monotonic() - began < 12

@@ -5,22 +5,26 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from runtime.command import detach
-from runtime.instance import ImageMissing
+from runtime.instance import Credentials, ImageMissing, RegistryRefused
 from tests.adapters.engines import IMAGE, RealEngine, packed, real_engine, specification
 
 REGISTRY = "127.0.0.1:5000"
 NAME = f"{REGISTRY}/shop/web"
+GUARDED = "127.0.0.1:5001"
+ANN = Credentials("ann", "her password")
+HASH = "$2y$05$abcdefghijklmnopqrstuuJFF6W8qQkSadvg1xdpCemSarxeAavRy"
+"""What htpasswd(1) -B makes of it: the registry takes no other kind."""
 CONFIGURATION = """
 version: 0.1
 log: {{ level: error }}
 storage:
-  filesystem: {{ rootdirectory: {folder} }}
+  filesystem: {{ rootdirectory: {folder}/data }}
 http:
   addr: {address}
 """
@@ -34,22 +38,36 @@ def real() -> Iterator[RealEngine]:
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[None]:
+    with serving(REGISTRY, ""):
+        yield
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[None]:
+    """A registry that wants to know who asks."""
+    with serving(GUARDED, "auth: {{ htpasswd: {{ realm: shop, path: {folder}/users }} }}"):
+        yield
+
+
+@contextmanager
+def serving(address: str, more: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="p") as name:
         folder = Path(name)
-        (folder / "config.yml").write_text(CONFIGURATION.format(folder=folder / "data", address=REGISTRY))
-        pid = asyncio.run(listening(folder))
+        (folder / "users").write_text(f"{ANN.user}:{HASH}\n")
+        (folder / "config.yml").write_text((CONFIGURATION + more).format(folder=folder, address=address))
+        pid = asyncio.run(listening(folder, address))
         yield
         with suppress(ChildProcessError):
             os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
 
 
-async def listening(folder: Path) -> int:
+async def listening(folder: Path, address: str) -> int:
     pid = await detach("docker-registry", "serve", folder / "config.yml", log=folder / "log")
     async with asyncio.timeout(10):
         while True:
             try:
-                _, writer = await asyncio.open_connection(*REGISTRY.split(":"))
+                _, writer = await asyncio.open_connection(*address.split(":"))
             except OSError:
                 await asyncio.sleep(0.05)
                 continue
@@ -155,5 +173,38 @@ def test_a_local_image_needs_no_registry(real: RealEngine) -> None:
         await real.instances.fetch(IMAGE, digest)
         with pytest.raises(ImageMissing, match="no registry"):
             await real.instances.fetch(IMAGE, "sha256:" + "0" * 64)
+
+    asyncio.run(scenario())
+
+
+def test_a_registry_that_wants_to_know_who_asks(real: RealEngine, guarded: None) -> None:
+    image = f"{GUARDED}/shop/web:1"
+    real.raw.import_image_from_data(packed("guarded"), repository=f"{GUARDED}/shop/web", tag="1")
+    told = real.raw.push(image, auth_config={"username": ANN.user, "password": ANN.password})
+    assert "error" not in told, told
+    real.raw.remove_image(image, force=True)
+    is_ann = False
+
+    async def login(host: str) -> Credentials | None:
+        return ANN if is_ann and host == GUARDED else None
+
+    async def scenario() -> None:
+        nonlocal is_ann
+        real.instances.login = login
+        with pytest.raises(ImageMissing, match=r"no basic auth credentials|unauthorized"):
+            await real.instances.resolve(image)
+        await real.instances.accepted(GUARDED, ANN.user, ANN.password.encode())
+        with pytest.raises(RegistryRefused, match=r"cannot log in to 127\.0\.0\.1:5001 as ann") as refused:
+            await real.instances.accepted(GUARDED, ANN.user, b"another password")
+        assert "another password" not in str(refused.value)
+        with pytest.raises(ImageMissing):
+            await real.instances.resolve(image)  # that it was accepted is forgotten
+        is_ann = True
+        digest = await real.instances.resolve(image)
+        await real.instances.fetch(image, digest)
+        assert await real.instances.resolve(image, pull="never") == digest
+        is_ann = False
+        with pytest.raises(ImageMissing):
+            await real.instances.resolve(image, pull="always")
 
     asyncio.run(scenario())

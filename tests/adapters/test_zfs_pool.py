@@ -66,6 +66,7 @@ def test_the_pool_and_its_data_survive_a_crash(wish: PoolWish) -> None:
     row = with_a_row(wish)
     kill(wish)
     zfs = opened(wish)
+    assert not row.parent.exists(), "there is a directory that an engine could start a database on"
     assert asyncio.run(zfs.mount(GENERATION)) == str(row.parent)
     assert row.read_bytes() == b"1"
 

@@ -1,11 +1,12 @@
 """Somebody behind the door who answers as told, and remembers what was asked."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 from daemon.callers import Caller
 from daemon.server import Emit, Tell
-from daemon.wire import Event, Exec, How, Input, Look, Mutation, OpAbort, OpResume, Output, Problem, Success
+from daemon.wire import Event, Exec, How, Input, Look, Mutation, OpAbort, OpResume, Output, Problem, Run, Success
 
 AT = "2030-01-01T00:00:00Z"
 
@@ -32,6 +33,12 @@ class Answering:
         await self._come_to_an_end()
         return Success("looked", self.result)
 
+    async def bring(self, operation: str, stream: socket.socket) -> None:
+        """Send back in capitals what comes, to its end."""
+        self.asked.append((operation,))
+        while data := await asyncio.to_thread(stream.recv, 65536):
+            await asyncio.to_thread(stream.sendall, data.upper())
+
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
         self.asked.append((request,))
         async for line in inputs:
@@ -39,6 +46,12 @@ class Answering:
             if line.end:
                 return Success("executed", {"code": 3})
         return Success("executed", {"code": 0})
+
+    async def run(self, request: Run, who: Caller, inputs: AsyncIterator[Input], emit: Emit) -> Success:
+        self.asked.append((request, who))
+        async for line in inputs:
+            await emit(Output(line.data.lower()))
+        return Success("executed", {"code": 4})
 
     async def _change(self, tell: Tell, *asked: object) -> Success:
         self.asked.append(asked)

@@ -1,4 +1,4 @@
-"""An engine in memory: the verbs, marks and refusals of Docker, and programs that do as they are told."""
+"""An engine in memory: the verbs, marks and refusals of real ones, and programs that do as they are told."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ from runtime.instance import (
     ImageMissing,
     NameTaken,
     NotReady,
+    RegistryRefused,
     Specification,
     Status,
 )
@@ -103,6 +104,10 @@ class FakeEngine:
             return self._means(image)
         raise ImageMissing(f"cannot find the image {image}, here or at its registry")
 
+    async def accepted(self, host: str, user: str, password: bytes) -> None:
+        if password == b"wrong":
+            raise RegistryRefused(f"cannot log in to {host} as {user}: unauthorized")
+
     def _means(self, image: str) -> str:
         return self.moved.get(image, digest(image))
 
@@ -130,7 +135,7 @@ class FakeEngine:
             if found.by != by:
                 raise NameTaken(f"cannot create {specification.id}: an instance of {found.by} has that name")
             return
-        if not self._here(specification.image):
+        if specification.runtime == "docker" and not self._here(specification.image):
             raise ImageMissing(f"cannot create {specification.id}: there is no image {specification.image}")
         self._require_sources(specification)
         self.instances[specification.id] = Instance(specification, by)
@@ -244,10 +249,10 @@ class FakeEngine:
         return [*sorted(told), *sorted((key, tuple(sorted(held.items()))) for key, held in self.files.items())]
 
     def writers(self) -> dict[str, list[str]]:
-        """Which running instances have which directory of the host."""
+        """Which running instances may write into which directory of the host."""
         found: dict[str, list[str]] = {}
         for id, instance in sorted(self.instances.items()):
-            for mount in instance.specification.mounts if instance.up else ():
+            for mount in (m for m in instance.specification.mounts if instance.up and not m.read_only):
                 found.setdefault(mount.source, []).append(id)
         return found
 

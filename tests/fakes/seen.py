@@ -8,9 +8,9 @@ from typing import Literal
 
 from daemon import manifest
 from daemon.logs import Line, unix
-from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Running, Service
-from dataplane.dataset import Space, ZfsProblem
-from runtime.instance import Condition, EngineProblem, Status
+from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Registry, Running, Sealed, Service
+from dataplane.dataset import Dataset, Space, ZfsProblem
+from runtime.instance import Condition, Ended, EngineProblem, Status
 
 AT = "2030-01-01T00:00:00Z"
 
@@ -34,6 +34,7 @@ def condition(id: str, status: Status = "running", *, restarts: int = 0, last_ex
 class SeenMirror:
     records: dict[str, Namespace] = field(default_factory=dict)
     history: list[DeployPoint] = field(default_factory=list)
+    sealed: dict[tuple[str, int], Sealed] = field(default_factory=dict)
     stale_since: str | None = None
 
     def cluster(self) -> Cluster | None:
@@ -44,6 +45,12 @@ class SeenMirror:
 
     def namespaces(self) -> dict[str, Namespace]:
         return self.records
+
+    def registries(self) -> dict[str, Registry]:
+        return {}
+
+    def secrets(self, namespace: str) -> dict[tuple[str, int], Sealed]:
+        return self.sealed
 
     def points(self, namespace: str) -> list[DeployPoint]:
         return [point for point in self.history if point.head.namespace == namespace]
@@ -88,6 +95,7 @@ class SeenEngine:
         self.problem: EngineProblem | None = None
         self.sessions: list[tuple[str, list[str], bool, int, int, Shout]] = []
         self.readers = 0
+        self.started: list[str] = []
         self._changed = asyncio.Condition()
         self._stopped: set[str] = set()
         self._broken: EngineProblem | None = None
@@ -135,6 +143,9 @@ class SeenEngine:
         finally:
             self.readers -= 1
 
+    async def tail(self, id: str, lines: int) -> str:
+        return b"\n".join(said for _, _, said in self.lines.get(id, [])[-lines:]).decode()
+
     async def _more(self, id: str, told: int) -> list[Line]:
         async with self._changed:
             self._followers += 1
@@ -152,12 +163,30 @@ class SeenEngine:
         self.sessions.append((id, list(argv), tty, rows, columns, session))
         return session
 
+    async def attach(self, id: str, *, tty: bool = False) -> Shout:
+        session = Shout()
+        self.sessions.append((id, [], tty, 0, 0, session))
+        return session
+
+    async def start(self, id: str) -> None:
+        self.started.append(id)
+
+    async def ended(self, id: str, within: float) -> Ended:
+        return Ended(9, "")
+
 
 @dataclass
 class SeenPool:
     used: int = 10
     size: int = 100
     problem: ZfsProblem | None = None
+    root: str = "tank"
+    datasets: list[Dataset] = field(default_factory=list)
+
+    async def below(self, name: str) -> list[Dataset]:
+        if self.problem:
+            raise self.problem
+        return [dataset for dataset in self.datasets if dataset.name.startswith((f"{name}/", f"{name}@"))]
 
     async def space(self) -> Space:
         if self.problem:

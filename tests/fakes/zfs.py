@@ -60,7 +60,8 @@ class FakeZfs:
         kept = self.kept[dataset]
         assert kept.mounted, f"{dataset} is not mounted"
         content = {**kept.content, key: value}
-        if sum(map(len, content.values())) > int(kept.properties.get("refquota", self.limit)):
+        quota = kept.properties.get("refquota", "none")
+        if sum(map(len, content.values())) > (self.limit if quota == "none" else int(quota)):
             raise NoRoom(f"{dataset}: quota exceeded")
         kept.content = content
 
@@ -96,6 +97,11 @@ class FakeZfs:
         self._require_up()
         used = sum(len(value) for kept in self.kept.values() for value in kept.content.values())
         return used, self.limit - used
+
+    async def quota(self, name: str) -> int | None:
+        self._require_up()
+        told = self.kept[name].properties.get("refquota", "none") if name in self.kept else "none"
+        return None if told == "none" else int(told)
 
     # What `zfs` does
 
@@ -220,7 +226,10 @@ class FakeZfs:
         kept = self.kept[name]
         path = f"/fake/{name}" if kept.mounted else None
         marks = {key: kept.marks[key] for key in MARKS if key in kept.marks}
-        return Dataset(name, kept.guid, kept.origin, marks, self._alone(name), path)
+        alone = self._alone(name)
+        used = alone + sum(self._alone(snapshot) for snapshot in self.snapshots(name))
+        refers = sum(map(len, kept.content.values()))
+        return Dataset(name, kept.guid, kept.origin, marks, alone, path, used, refers, kept.number)
 
     def _alone(self, name: str) -> int:
         """Bytes that a filesystem does not share with its origin, or a snapshot with anybody."""

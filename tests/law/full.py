@@ -49,8 +49,8 @@ def require_honest(case: Case, size: int) -> None:
     _require_told(world, ending, said)
     assert again == ending, f"{said} {again} after a restart, which made no room"
     now = unclaimed(seen(world))
-    wanted = before if now["records"] == unclaimed(before)["records"] else after
-    assert_same(now, unclaimed(wanted), f"{said} {ending}, and")
+    if now != unclaimed(after):
+        assert_same(now, unclaimed(before), f"{said} {ending}, and")
     over = restart(world, ID)
     assert over in OVER, f"{said} {over}, though there is room again"
     assert_same(seen(world), after if over == "done" else before, f"{said} {over}, but")
@@ -64,6 +64,7 @@ def _require_told(world: World, ending: str, said: str) -> None:
         assert not file.exists(), f"{said} it left a journal"
         assert ID not in world.holders(), f"{said} it left a claim"
     else:
-        assert Story.read(file), f"{said} its journal is gone"
+        story = Story.read(file)
+        assert story, f"{said} its journal is gone"
         assert file.read_bytes().endswith(b"\n"), f"{said} its journal ends in half a line"
-        assert ID in world.holders(), f"{said} it is stuck without its claim"
+        assert ID in world.holders() or not story.heading.claims, f"{said} it is stuck without its claim"

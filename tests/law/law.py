@@ -97,8 +97,11 @@ def require_law(case: Case, cut: Cut, second: int = 0, lag: int = 0) -> bool:
 
 def unclaimed(world: dict[str, Any]) -> dict[str, Any]:
     """Without claims: one of an operation that is over, or that came late, is freed by whoever meets it."""
-    records = {key: record[0] if key.startswith("namespaces.") else record for key, record in world["records"].items()}
-    return {**world, "records": {key: record for key, record in records.items() if record}}
+    records = {
+        key: (record[0], record[2]) if key.startswith("namespaces.") else record
+        for key, record in world["records"].items()
+    }
+    return {**world, "records": {key: record for key, record in records.items() if record != (None, {})}}
 
 
 def assert_same(one: dict[str, Any], other: dict[str, Any], otherwise: str) -> None:

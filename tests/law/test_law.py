@@ -15,8 +15,8 @@ from tests.law.world import Crash, Cut, Failed, seen
 def test_uncut_it_ends_as_it_should(case: Case) -> None:
     ending, touches, after = uncut(case)
     assert ending == ("taken back" if case.fails else "done")
-    assert (after == seen(prepared(case))) == case.fails
-    assert touches > 5
+    assert (after == seen(prepared(case))) == (case.fails or not case.changes)
+    assert touches > 2
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)

@@ -13,35 +13,48 @@ import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from daemon.booting import UNSEEN, Boot, Note
+from daemon.confidential import written
 from daemon.engine import Engine
 from daemon.journal import Story
 from daemon.node import Node
 from daemon.operations import Operations
-from daemon.records import Cluster, DeployPoint, Machine, Namespace, Reservation
-from daemon.repertoire import PRIMITIVES
+from daemon.primitives import PRIMITIVES
+from daemon.primitives.run import OneShot
+from daemon.records import Cluster, Machine, Namespace, Past, Registry, Reservation, Sealed
 from daemon.serving import ServingPlane
 from daemon.store import Store
 from daemon.undertaking import Means
-from daemon.wire import Event, How, Mutation, Refused, Stuck, Success, TakenBack
+from daemon.wire import Event, How, Mutation, Refused, Run, Stuck, Success, TakenBack
 from dataplane.dataset import ZfsProblem
 from dataplane.entry import StoreDown
 from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
+from dataplane.maps import Maps
 from dataplane.names import NamesProblem
+from dataplane.vault import VaultProblem
 from runtime.instance import EngineProblem, Specification
 from tests.fakes.engine import FakeEngine, Program
 from tests.fakes.kv import FakeKv
 from tests.fakes.serving import FakeFirewall, FakeGateway, FakeNames
+from tests.fakes.streams import FakeStreams
+from tests.fakes.vault import FakeVault
 from tests.fakes.zfs import FakeZfs
 
 T = TypeVar("T")
 When = Literal["before", "after", "late"]
 ROOT = "tank/ployz"
+NOW = "2026-01-01T00:00:00.000Z"
+
+
+STARTING = ("engine start", "engine stop", "zfs mount", "nft load")
+"""What the start after a boot touches, on nobody's behalf."""
 
 
 class Crash(BaseException):
@@ -60,6 +73,7 @@ SAID_NO: dict[str, type[Exception]] = {
     "nft": FirewallProblem,
     "names": NamesProblem,
     "gateway": GatewayProblem,
+    "vault": VaultProblem,
 }
 
 
@@ -90,6 +104,8 @@ class World:
         self.disk = Path(tempfile.mkdtemp(prefix="law", dir="/dev/shm"))
         weakref.finalize(self, shutil.rmtree, self.disk, ignore_errors=True)
         (self.disk / "operations").mkdir()
+        self.boot: Boot | None = None
+        self.plane: ServingPlane | None = None
         self.cut: Cut | None = None
         self.touches = 0
         self.dead = False
@@ -101,7 +117,9 @@ class World:
         self.wrongs: list[str] = []
         self.operations: Operations | None = None
         self.zfs = FakeZfs(ROOT, several=openzfs, touch=self.touch)
-        self.instances = FakeEngine(touch=self.touch, exists=self.is_mounted)
+        self.streams = FakeStreams(self.zfs, self.touch)
+        self.vault = FakeVault(self.touch)
+        self.instances = FakeEngine(touch=self.touch, exists=self.is_there)
         self.kv = FakeKv(touch=self.touch)
         self.firewall = FakeFirewall(self.touch)
         self.names = FakeNames(self.touch)
@@ -112,6 +130,7 @@ class World:
             ("scrub-badly",): Program(exits=1, on_run=self.scrub),
             ("migrate-badly",): Program(exits=1, says="no such column", on_run=lambda _: self.migrate()),
             "db:666": Program(becomes_ready=False),
+            ("db", "666"): Program(becomes_ready=False),
         }
 
     def copy(self) -> "World":
@@ -120,6 +139,7 @@ class World:
         shutil.copytree(self.disk, other.disk, dirs_exist_ok=True)
         other.zfs.kept = copy.deepcopy(self.zfs.kept)
         other.zfs._made = self.zfs._made
+        other.vault.shown, other.vault.by = copy.deepcopy(self.vault.shown), dict(self.vault.by)
         other.instances.instances = copy.deepcopy(self.instances.instances)
         other.instances.files = copy.deepcopy(self.instances.files)
         other.kv.entries, other.kv.revision = dict(self.kv.entries), self.kv.revision
@@ -175,7 +195,9 @@ class World:
 
     def _witness(self, what: str) -> None:
         """Whoever changes more than its own claim and its own record has both, and wrote down which step it does."""
-        own = what.startswith(("put namespaces.", "put operations."))
+        own = what.startswith(("put namespaces.", "put operations.", "put registries."))
+        if self.boot and self.boot.note.pending and what.startswith(STARTING):
+            return
         running = list(self.operations.running.values()) if self.operations else []
         if self.operations and not own and not any(self._is_entitled(each.story) for each in running):
             self.wrongs.append(f"{what}: by nobody who has claim, record and journal for it")
@@ -186,7 +208,7 @@ class World:
         if not story or not {"doing", "undoing"} & set(last.values()):
             return False
         recorded = "undoing" in last.values() or f"operations.{story.operation}" in self.kv.entries
-        return recorded and story.operation in self.holders()
+        return recorded and (story.operation in self.holders() or not story.heading.claims)
 
     def holders(self) -> list[str]:
         """The operations that have claims."""
@@ -201,9 +223,24 @@ class World:
                 effect()
         self.late.clear()
 
+    def power_cut(self) -> None:
+        """All processes end, and what is in memory is gone; then the engine starts, and what it starts by itself."""
+        (self.disk / "memory").unlink(missing_ok=True)
+        for kept in self.zfs.kept.values():
+            kept.mounted = False
+        for instance in self.instances.instances.values():
+            if instance.up:
+                instance.status, instance.last_exit = "stopped", UNSEEN
+                if instance.specification.survives and not instance.specification.mounts:
+                    instance.status = "running"
+        self.firewall.maps = Maps()
+
     # ---------------------------------------------------------------------------------- what the programs do
 
-    def is_mounted(self, path: str) -> bool:
+    def is_there(self, path: str) -> bool:
+        """A mounted generation, or an instance's secrets."""
+        if path.startswith("/vault/"):
+            return path.removeprefix("/vault/") in self.vault.shown
         name = path.removeprefix("/fake/")
         return name in self.zfs.kept and self.zfs.kept[name].mounted
 
@@ -237,11 +274,21 @@ def boot(world: World) -> Operations:
     """Start the daemon anew on what the world holds."""
     world.dead = False
     store = Store(world.kv)
-    plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
+    world.plane = plane = ServingPlane(world.firewall, world.names, world.gateway, store, world.disk / "serving")
     datasets = world.zfs.datasets
-    node = Node("m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane)
-    engine = Engine(node, patience=())
-    means = Means(world.disk / "operations", engine, store, PRIMITIVES, now=lambda: "2026-01-01T00:00:00.000Z")
+    node = Node(
+        "m1", "10.210.1.0/24", "10.210.224.0/19", datasets, world.instances, store, plane, world.streams, world.vault
+    )
+    world.boot = Boot(node, world.disk / "memory")
+    engine = Engine(node, patience=(), decided=world.boot.start)
+    means = Means(
+        world.disk / "operations",
+        engine,
+        store,
+        PRIMITIVES,
+        lambda: NOW,
+        partial(written, fingerprint=world.vault.fingerprint),
+    )
     world.operations = Operations(means)
     return world.operations
 
@@ -249,6 +296,7 @@ def boot(world: World) -> Operations:
 def founded(*, openzfs: bool = False) -> World:
     """A machine that has founded its cluster, and nothing else."""
     world = World(openzfs=openzfs)
+    (world.disk / "memory").write_bytes(msgspec.json.encode(Note((), {})))
     now = "2026-01-01T00:00:00.000Z"
     cluster = Cluster(name="m1", cidr="10.210.0.0/16", incarnation=1, founded_at=now)
     machine = Machine(id="1", name="m1", subnet="10.210.1.0/24", overlay_ip="10.210.1.1", created_at=now, version="0")
@@ -265,12 +313,31 @@ def ask(world: World, request: Mutation, id: str) -> Ending:
     return _ended(world, asked())
 
 
+def run(world: World, request: Run) -> Ending:
+    """Have a command run in an instance of its own, and say how that ended."""
+
+    async def use(plan: OneShot) -> dict[str, int]:
+        await world.instances.start(plan.specification.id)
+        return {"code": 0}
+
+    async def asked() -> Success:
+        return await boot(world).pass_by(request, "uid 0", use)
+
+    return _ended(world, asked())
+
+
 def restart(world: World, id: str) -> Ending:
     """What happens when ployzd starts again: all that is open is resolved. How the operation ends."""
 
     async def started() -> Success:
         operations = boot(world)
+        assert world.boot
+        assert world.plane
+        await world.boot.begin()
+        if world.boot.note.pending:
+            await world.plane.apply()
         await operations.bring_to_an_end()
+        await world.boot.start_all_but(operations.undecided())
         await asyncio.gather(*(u.task for u in list(operations.running.values()) if u.task), return_exceptions=True)
         return await operations.resume(id, ignore)
 
@@ -299,6 +366,7 @@ def seen(world: World) -> dict[str, Any]:
         "addresses": world.firewall.maps,
         "names": world.names.hosts,
         "routes": world.gateway.loaded,
+        "shown": copy.deepcopy(world.vault.shown),
         "views": sorted(file.name for file in world.disk.glob("serving/*.view")),
     }
 
@@ -315,12 +383,20 @@ def _records(world: World) -> dict[str, Any]:
     for key, entry in world.kv.entries.items():
         if key.startswith("namespaces."):
             record = msgspec.json.decode(entry.value, type=Namespace)
-            if record.head or record.claims:
-                found[key] = (record.head, record.claims)
+            if record.head or record.claims or record.secrets:
+                found[key] = (record.head, record.claims, record.secrets)
         elif key.startswith("reserved."):
             if (held := msgspec.json.decode(entry.value, type=Reservation)).operation:
                 found[key] = held.namespace
+        elif key.startswith("registries."):
+            if (registry := msgspec.json.decode(entry.value, type=Registry)).user:
+                found[key] = msgspec.structs.replace(registry, settled="")
+        elif key.startswith("secrets."):
+            if (sealed := msgspec.json.decode(entry.value, type=Sealed)).ciphertext:
+                found[key] = sealed
         elif key.startswith("deploys."):
-            point = msgspec.json.decode(entry.value, type=DeployPoint)
-            found[key] = (point.head, [(held.volume, guids[held.guid]) for held in point.data])
+            past = msgspec.json.decode(entry.value, type=Past)
+            named = past.point.data if past.point else past.data
+            data = [(item.volume, guids.get(item.guid)) for item in named]
+            found[key] = (past.point.head if past.point else past.forgotten_by, data)
     return found

@@ -63,17 +63,16 @@ def _operations(cluster: Cluster) -> Iterator[str]:
 
 
 def _containers(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
-    wanted = {instance["id"] for instance in _instances(heads)}
-    states = dict(
-        line.split(" ") for line in cluster.docker("ps", "-a", "--format", "{{.Names}} {{.State}}").split("\n")
-    )
+    wanted = {instance["id"] for instance in _instances(heads, but="host")}
+    told = cluster.docker("ps", "-a", "--format", "{{.Names}} {{.State}}")
+    states = dict(line.split(" ") for line in told.splitlines())
     for name in sorted(wanted | set(states)):
         if name not in wanted:
             yield f"container {name} ({states[name]})"
         elif states.get(name) != "running":
             yield f"instance {name} is {states.get(name, 'missing')}"
     for row in cluster.done("ps")["instances"]:
-        if row["state"] != "running":
+        if row["state"] != ("running" if row["id"] else "stopped"):  # a stopped service has a row and no instance
             yield f"ps says that {row['id']} is {row['state']}"
 
 
@@ -140,8 +139,10 @@ def _sent(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
     yield from (f"{address} is not sent to {ip}" for address, ip in sorted(wanted - sent))
 
 
-def _instances(heads: list[Any]) -> list[Any]:
-    return [instance for head in heads for service in head["services"].values() for instance in service["instances"]]
+def _instances(heads: list[Any], but: str = "") -> list[Any]:
+    """All committed instances, without those of services whose digest is `but`."""
+    services = [service for head in heads for service in head["services"].values() if service["digest"] != but]
+    return [instance for service in services for instance in service["instances"]]
 
 
 def _generations(heads: list[Any]) -> set[tuple[str, ...]]:

@@ -102,6 +102,28 @@ def test_when_its_caller_is_cancelled_its_whole_group_is_gone(tmp_path: Path, ca
     assert until(lambda: not started(child)), "what it started goes on"
 
 
+def test_when_its_caller_is_cancelled_while_it_starts_nothing_stays(tmp_path: Path) -> None:
+    async def cancelled(ticks: int) -> None:
+        task = asyncio.create_task(run("sh", "-c", 'sh -c "sleep 61; true" "$0" & wait', tmp_path))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    for ticks in range(0, 60, 3):
+        asyncio.run(cancelled(ticks))
+    own = os.fsencode(tmp_path)
+    assert until(lambda: not [line for line in map(words_of, Path("/proc").iterdir()) if own in line])
+
+
+def words_of(folder: Path) -> bytes:
+    try:
+        return (folder / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 CALLS = """
 import asyncio, sys
 from runtime.command import run

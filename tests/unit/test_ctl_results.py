@@ -196,3 +196,21 @@ def test_times(at: str, said: str) -> None:
 def test_a_bar_turns_red_while_it_fills(percent: float, code: str) -> None:
     assert bar(percent, Style(colours=True), 10).startswith(f"\x1b[{code}m")
     assert len(bar(percent, PLAIN, 10)) == 10
+
+
+def test_namespaces() -> None:
+    row = wire.NamespaceRow("shop", 4, LONG_AGO, ["db", "web"], ["data"], ["shop.localhost"], 3 << 19)
+    gone = wire.RemovedRow("test", 9, None)
+    titles, there, before = text("namespaces", {"namespaces": [row], "removed": [gone]})
+    assert titles.split() == ["NAMESPACE", "DEPLOY", "WHEN", "SERVICES", "VOLUMES", "ROUTES", "HELD"]
+    assert there.split() == ["shop", "4", *years().split(), "db,", "web", "data", "shop.localhost", "1.5", "MiB"]
+    assert before.split() == ["test", "9", "removed", "unknown"]
+    assert text("namespaces", {"namespaces": []}) == ["There are no namespaces."]
+
+
+def test_a_removed_namespace_says_how_it_comes_back() -> None:
+    volumes = [wire.RemovedVolume("data", "kept", 1024)]
+    told = text("removed", wire.NamespaceRemoved("shop", 4, ["shop-db-1"], volumes, ["shop.localhost"]))
+    assert told[-1] == "ployzctl rollback shop brings it back as of deploy 4."
+    purged = wire.NamespaceRemoved("shop", 4, [], [wire.RemovedVolume("data", "purged", 1024)], [])
+    assert not any("brings it back" in line for line in text("removed", purged))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.looking import Looked, Looking
 from daemon.records import DeployPoint, Held, Namespace
@@ -14,6 +15,8 @@ from daemon.wire import (
     History,
     HistoryShow,
     Logs,
+    NamespaceInspect,
+    NamespaceLs,
     OperationRow,
     Output,
     Ps,
@@ -22,7 +25,7 @@ from daemon.wire import (
     Success,
     Version,
 )
-from dataplane.dataset import PoolUnavailable
+from dataplane.dataset import Dataset, PoolUnavailable
 from runtime.instance import EngineUnavailable
 from tests.fakes.seen import AT, SeenEngine, SeenMirror, SeenPool, condition, head, service
 
@@ -42,7 +45,10 @@ class World:
         self.engine = engine or SeenEngine(condition("db-1"), condition("web-1"), condition("web-2", "created"))
         self.pool = SeenPool()
         self.minutes = 0
-        self.looking = Looking("m1", self.mirror, self.engine, self.pool, running, {"version": "0.1.0"}, self.now)
+        self.unstarted: dict[str, str] = {}
+        self.looking = Looking(
+            "m1", self.mirror, self.engine, self.pool, running, {"version": "0.1.0"}, self.now, lambda: self.unstarted
+        )
 
     def now(self) -> datetime:
         return datetime(2030, 1, 1, 0, self.minutes, 0, tzinfo=UTC)
@@ -131,6 +137,34 @@ def test_ps_lists_what_is_committed_in_the_engines_condition() -> None:
     assert any("db-1" in warning for warning in world.look(Status()).warnings)
 
 
+def test_what_has_ended_is_told_with_its_last_words() -> None:
+    world = World()
+    world.engine.conditions = (condition("db-1"), condition("web-1"), condition("web-2", "stopped", last_exit=3))
+    world.engine.lines["web-2"] = [("stderr", AT, f"line {number}".encode()) for number in range(5)]
+    [told] = world.look(Status()).warnings
+    assert "instance web-2 of shop/web has ended (last exit 3)" in told
+    assert told.endswith("line 2\nline 3\nline 4")
+
+
+def test_what_was_not_started_after_a_boot_is_told_with_the_reason_until_it_runs() -> None:
+    world = World()
+    world.unstarted = {"web-1": "the wrong epoch", "web-2": "the wrong epoch"}
+    world.engine.conditions = (condition("db-1"), condition("web-1"), condition("web-2", "stopped", last_exit=255))
+    for shown in (world.look(Status()), world.look(Ps())):
+        assert shown.warnings == ["instance web-2 of shop/web was not started after the boot: the wrong epoch"]
+
+
+def test_a_stopped_service_is_listed_without_an_instance() -> None:
+    world = World()
+    stopped = replace(service("web"), stopped=True)
+    world.mirror.records["shop"] = Namespace(head("shop", 4, service("db", "db-1"), stopped))
+    status = world.look(Status())
+    assert status.warnings == []
+    assert [(one["ready"], one["wanted"]) for one in status.result["namespaces"][0]["services"]] == [(1, 1), (0, 0)]
+    shown = row(world.look(Ps()), "")
+    assert (shown["service"], shown["state"]) == ("web", "stopped")
+
+
 def test_ps_without_an_engine_does_not_guess() -> None:
     world = World()
     world.engine.problem = EngineUnavailable("no answer")
@@ -152,7 +186,38 @@ def test_history_is_newest_first() -> None:
 def test_history_shows_a_deploy_with_its_manifest(number: int) -> None:
     shown = World().look(HistoryShow("shop", number))
     assert (shown.kind, shown.result["deploy"]["number"]) == ("deploy", number)
-    assert shown.result["manifest"] == f'namespace = "shop" # {number}\n'
+    data = "" if number == 3 else f'data = "deploy {number}"\n'
+    assert shown.result["manifest"] == f'{data}namespace = "shop" # {number}\n'
+
+
+def test_namespaces_with_what_they_hold() -> None:
+    world = World()
+    world.mirror.history.append(DeployPoint(head("gone", 5), (), "op-6", AT))
+    marks = {"operation": "op-2", "state": "kept"}
+    names = (
+        "tank/shop",
+        "tank/shop/data",
+        "tank/shop/data/op-2",
+        "tank/shop/data/op-2@op-3",
+        "tank/gone/data/op-5@op-6",
+    )
+    world.pool.datasets = [Dataset(name, name, None, marks if "op-2" in name else {}, 10) for name in names]
+    listed = world.look(NamespaceLs()).result
+    assert [(one["name"], one["deploy"], one["bytes"]) for one in listed["namespaces"]] == [("shop", 3, 30)]
+    assert listed["removed"] == [{"name": "gone", "deploy": 5, "bytes": 10}]
+    shop = world.look(NamespaceInspect("shop")).result
+    assert shop["kept"] == [{"volume": "data", "generation": "op-2", "bytes": 20}]
+    assert ([one["name"] for one in shop["services"]], [one["number"] for one in shop["deploys"]]) == (
+        ["db", "web"],
+        [3, 2],
+    )
+    gone = world.look(NamespaceInspect("gone")).result
+    assert (gone["removed"], gone["deploy"], gone["services"]) == (True, 5, [])
+    assert [one["number"] for one in world.look(History("gone")).result["deploys"]] == [5]
+    world.pool.problem = PoolUnavailable("no answer")
+    silent = world.look(NamespaceLs())
+    assert [one["bytes"] for one in silent.result["namespaces"]] == [None]
+    assert "cannot be asked" in silent.warnings[0]
 
 
 def test_export_and_version() -> None:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from daemon.wire import Event, Exec, Input, Output, Refused, Success
-from runtime.instance import EngineUnavailable
+from daemon.wire import Event, Exec, Input, Output, Refused, Run, Success
+from runtime.instance import EngineUnavailable, Specification
 from tests.fakes.seen import condition
 from tests.unit.test_looking import World
 
@@ -103,3 +103,14 @@ def test_a_client_that_goes_away_ends_the_command() -> None:
         assert world.engine.sessions[0][-1].closed
 
     asyncio.run(story())
+
+
+def test_an_instance_that_was_made_for_a_command_is_started_once_somebody_listens() -> None:
+    world, screen = World(), Screen()
+    request = Run("shop", "web", ["sh"], interactive=True, tty=True, rows=30, columns=90)
+    made = Specification("shop-web-run-1", "sha256:ab", None, {})
+    told = asyncio.run(world.looking.attend(made, request, typed(Input(b"one", end=True)), screen))
+    assert told == {"code": 9}
+    assert screen.said == [("stderr", b"30x90"), ("stdout", b"ONE"), ("stderr", b"end")]
+    assert world.engine.started == ["shop-web-run-1"]
+    assert world.engine.sessions[0][-1].closed

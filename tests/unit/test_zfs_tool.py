@@ -15,11 +15,14 @@ tank/a\tguid\t18446744073709551615\t-
 tank/a\torigin\ttank/b@s\t-
 tank/a\tused\t5000\t-
 tank/a\tusedbydataset\t4096\t-
+tank/a\treferenced\t4096\t-
+tank/a\tcreation\t1700000000\t-
 tank/a\tployz:operation\top-1\tinherited from tank
 tank/a\tployz:namespace\t-\t-
 tank/a\tployz:volume\ta\tb\tlocal
 tank/a\tployz:epoch\t2\treceived
 tank/a\tployz:state\tcurrent\tlocal
+tank/a\tployz:name\t-\t-
 """
 
 

@@ -1,0 +1,128 @@
+"""Volumes: what there is, and what is done with one of them."""
+
+import os
+
+import click
+
+from ctl.ask import carried, look, mutate
+from ctl.backup_files import Target, source, unwritten
+from ctl.commands.names import volume_name
+from ctl.confirming import confirm
+from ctl.flags import Flags
+from ctl.grammar import Group, command, group
+from ctl.quantities import count
+from ctl.show import Answer, answer, tell
+from ctl.style import Style
+from daemon import wire
+
+OVER = "this operation was over already, and its bytes went to whoever asked for it first"
+
+volume = group(Group, "volume", "List, snapshot, resize, purge, export and import volumes.")
+
+
+@command("ls", example="ployzctl volume ls shop")
+@click.argument("namespace", metavar="[NS]", required=False)
+@click.option("--kept", is_flag=True, help="the generations that no name points at any more")
+@click.pass_obj
+def ls(flags: Flags, namespace: str | None, *, kept: bool) -> Answer:
+    """List the volumes of a namespace, or of all."""
+    return answer(look(wire.VolumeLs(namespace, kept), flags))
+
+
+@command("snapshots", example="ployzctl volume snapshots shop/data")
+@click.argument("name", metavar="NS/VOL", callback=volume_name)
+@click.pass_obj
+def snapshots(flags: Flags, name: tuple[str, str, str | None]) -> Answer:
+    """List a volume's snapshots, and who needs them."""
+    return answer(look(wire.VolumeSnapshots(*_whole(name)), flags))
+
+
+@command("snapshot", example="ployzctl volume snapshot shop/data before-cleanup", changes=True)
+@click.argument("name", metavar="NS/VOL", callback=volume_name)
+@click.argument("called", metavar="NAME")
+@click.pass_obj
+def snapshot(flags: Flags, name: tuple[str, str, str | None], called: str) -> Answer:
+    """Keep a volume as it is now under a name, until that is purged."""
+    return answer(mutate(wire.VolumeSnapshot(*_whole(name), called), flags))
+
+
+@command("resize", example="ployzctl volume resize shop/data 20GiB", changes=True)
+@click.argument("name", metavar="NS/VOL", callback=volume_name)
+@click.argument("size", metavar="SIZE")
+@click.pass_obj
+def resize(flags: Flags, name: tuple[str, str, str | None], size: str) -> Answer:
+    """Change how many bytes a volume may hold."""
+    quota = count(size)
+    if not quota:
+        raise click.UsageError(f"{size} is no size, such as 20GiB", click.get_current_context())
+    return answer(mutate(wire.VolumeResize(*_whole(name), quota), flags))
+
+
+@command("purge", example="ployzctl volume purge shop/data@before-cleanup --yes", changes=True)
+@click.argument("name", metavar="NS/VOL[@SNAPSHOT]", callback=volume_name)
+@click.option("--kept", metavar="GENERATION", help="a generation that no name points at any more")
+@click.pass_obj
+def purge(flags: Flags, name: tuple[str, str, str | None], kept: str | None) -> Answer:
+    """Destroy a named snapshot, or a generation that is kept. Refused for what is needed."""
+    namespace, of, called = name
+    if (called is None) == (kept is None):
+        raise click.UsageError("either NS/VOL@SNAPSHOT, or NS/VOL --kept GENERATION", click.get_current_context())
+    what = f"the snapshot {called}" if called else f"the kept generation {kept}"
+    confirm(flags, f"cannot purge {namespace}/{of}", f"Destroy {what} of {namespace}/{of}? Nothing brings it back.")
+    return answer(mutate(wire.VolumePurge(namespace, of, called, kept), flags))
+
+
+@command("export", example="ployzctl volume export shop/data -o data.zst", changes=True)
+@click.argument("name", metavar="NS/VOL[@SNAPSHOT]", callback=volume_name)
+@click.option("-o", "--output", metavar="FILE", required=True, help="where to; - is stdout")
+@click.option("--tar", is_flag=True, help="a tar of its files instead of a ZFS stream")
+@click.pass_obj
+def export(flags: Flags, name: tuple[str, str, str | None], output: str, *, tar: bool) -> Answer:
+    """Write a volume as it is at one instant into a file, packed by zstd."""
+    if output == "-" and (flags.json or flags.events):
+        raise click.UsageError("stdout cannot be both the data and a document", click.get_current_context())
+    request = wire.VolumeExport(*name, "tar" if tar else "zfs")
+    if flags.preview:
+        return answer(mutate(request, flags))
+    target = Target(output)
+    try:
+        success, carrier = carried(request, flags, target.carry, None)
+        carrier.join()
+        if carrier.failure or carrier.gone or not carrier.moved:
+            why = carrier.failure or carrier.gone or OVER
+            raise unwritten(output, why, success.operation)
+        target.keep()
+    except OSError as error:
+        raise unwritten(output, str(error), None) from None
+    finally:
+        target.drop()
+    done = answer(success)
+    if target.stdout:
+        tell(done.text(Style()))
+        return Answer(success, lambda _: "")
+    success.result["file"] = os.path.abspath(output)
+    return done
+
+
+@command("import", example="ployzctl volume import data.zst shop/data2", changes=True)
+@click.argument("file", metavar="FILE")
+@click.argument("name", metavar="NS/VOL", callback=volume_name)
+@click.pass_obj
+def import_(flags: Flags, file: str, name: tuple[str, str, str | None]) -> Answer:
+    """Make a new volume of an exported file, of a tar (plain, gzip or zstd), or of a folder; - is stdin."""
+    carry, size = source(file)
+    request = wire.VolumeImport(*_whole(name), size)
+    if flags.preview:
+        return answer(mutate(request, flags))
+    return answer(carried(request, flags, carry, size)[0])
+
+
+def _whole(name: tuple[str, str, str | None]) -> tuple[str, str]:
+    namespace, of, called = name
+    if called is not None:
+        raise click.UsageError(f"{namespace}/{of} is a volume, and @{called} a snapshot", click.get_current_context())
+    return namespace, of
+
+
+for one in (ls, snapshots, snapshot, resize, purge, export, import_):
+    volume.add_command(one)

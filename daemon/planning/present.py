@@ -1,0 +1,42 @@
+"""What a namespace is now, as what is wanted: where every change begins that names no manifest."""
+
+from collections.abc import Iterable
+
+from daemon.manifest import parse
+from daemon.nearest import nearest
+from daemon.planning import Wanted
+from daemon.records import Head, Namespace, Service
+from daemon.wire import Refused
+
+
+def present(head: Head, service: str, text: str | None = None) -> Wanted:
+    """The present, image for image, of which only `service` is about to change.
+
+    The manifest `text` may take the place of the head's, if it changes no image.
+    """
+    manifest = parse(text or head.manifest)
+    digests = {name: head.services[name].digest for name in manifest.services}
+    left = frozenset(head.services) - {service}
+    return Wanted(manifest, text or head.manifest, digests, manifest.volumes, stopped=stopped(head), left=left)
+
+
+def stopped(head: Head | None) -> dict[str, str]:
+    """The services that stay stopped until they are started, with the identity that each ran last."""
+    services = head.services.values() if head else ()
+    return {service.name: service.identity for service in services if service.stopped}
+
+
+def named(record: Namespace, namespace: str, service: str, cannot: str) -> tuple[Head, Service]:
+    """The head and a service of it. Raises Refused `namespace.missing` and `service.missing`."""
+    if record.head is None:
+        why = f"there is no namespace {namespace}"
+        raise Refused("namespace.missing", cannot, why, "ployzctl status shows the namespaces that there are")
+    if service not in record.head.services:
+        why = f"there is no service {service} in {namespace}"
+        raise Refused("service.missing", cannot, why, _hint(namespace, service, record.head.services))
+    return record.head, record.head.services[service]
+
+
+def _hint(namespace: str, service: str, known: Iterable[str]) -> str:
+    close = nearest(service, known)
+    return f"did you mean {namespace}/{close}?" if close else f"ployzctl ps {namespace}"

@@ -1,0 +1,39 @@
+"""restart: new instances of a service in place of those that run, though nothing changed, as a new deploy."""
+
+from dataclasses import replace
+from typing import Literal
+
+from daemon import changing
+from daemon.change import Change
+from daemon.node import Node
+from daemon.planning import plan_change
+from daemon.planning.present import named, present
+from daemon.primitive import By, Part, Told, require
+from daemon.seeing import require_room, see
+from daemon.wire import Deployed, Restart
+
+KIND = "deployed"
+Plan = Change
+
+
+def claims(ask: Restart) -> dict[str, Literal["change", "read"]]:
+    return {ask.namespace: "change"}
+
+
+async def plan(ask: Restart, node: Node, by: By) -> Change:
+    what = f"cannot restart {ask.namespace}/{ask.service}"
+    record = await node.records.namespace(ask.namespace)
+    head, service = named(record, ask.namespace, ask.service, what)
+    hint = f"ployzctl start {ask.namespace}/{ask.service}"
+    require(not service.stopped, "service.stopped", what, "it is stopped", hint)
+    await require_room(node, what)
+    wanted = replace(present(head, service.name), anew=frozenset({ask.service}))
+    return plan_change(record, wanted, await see(node), by)
+
+
+def steps(plan: Change, node: Node) -> list[Part]:
+    return changing.steps(plan, node)
+
+
+async def verify(plan: Change, node: Node, told: Told) -> Deployed:
+    return await changing.verify(plan, node, told)

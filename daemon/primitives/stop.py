@@ -1,0 +1,38 @@
+"""stop: a service has no instances until it is started, through whatever else is deployed, as a new deploy."""
+
+from dataclasses import replace
+from typing import Literal
+
+from daemon import changing
+from daemon.change import Change
+from daemon.node import Node
+from daemon.planning import plan_change
+from daemon.planning.present import named, present
+from daemon.primitive import By, Part, Told
+from daemon.seeing import require_room, see
+from daemon.wire import Deployed, Stop
+
+KIND = "deployed"
+Plan = Change
+
+
+def claims(ask: Stop) -> dict[str, Literal["change", "read"]]:
+    return {ask.namespace: "change"}
+
+
+async def plan(ask: Stop, node: Node, by: By) -> Change:
+    what = f"cannot stop {ask.namespace}/{ask.service}"
+    record = await node.records.namespace(ask.namespace)
+    head, service = named(record, ask.namespace, ask.service, what)
+    await require_room(node, what)
+    now = present(head, service.name)
+    wanted = replace(now, stopped={**now.stopped, ask.service: service.identity})
+    return plan_change(record, wanted, await see(node), by)
+
+
+def steps(plan: Change, node: Node) -> list[Part]:
+    return changing.steps(plan, node)
+
+
+async def verify(plan: Change, node: Node, told: Told) -> Deployed:
+    return await changing.verify(plan, node, told)

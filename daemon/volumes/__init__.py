@@ -1,0 +1,122 @@
+"""What the primitives that change one volume share: how it is found, what their plans hold, and their commit."""
+
+import re
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from daemon.node import Node
+from daemon.primitive import By, Commit, Step, require
+from daemon.records import Head, Namespace, Token, Volume
+from daemon.wire import NAME, Refused, VolumeChanged
+from dataplane.dataset import Dataset as Dataset
+from dataplane.dataset import Layout, NotOurs
+
+NO_TOKEN = Token(0, 0)
+"""A preview has no claim, and never commits."""
+NO_LAYOUT = Layout()
+"""Owner and mode are those of the data; how large it may grow is said by a manifest, or by resizing it."""
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """What every plan over one volume holds: whose, by which operation, and the head as it is to be committed."""
+
+    operation: str
+    token: Token
+    namespace: str
+    volume: str
+    machine: str
+    root: str
+    after: Head | None
+    warnings: tuple[str, ...] = ()
+
+
+def about(namespace: str, volume: str, after: Head | None, node: Node, by: By) -> dict[str, Any]:
+    """The fields of About, for the plan of a primitive that adds its own."""
+    return {
+        "operation": by.operation,
+        "token": by.tokens.get(namespace, NO_TOKEN),
+        "namespace": namespace,
+        "volume": volume,
+        "machine": node.machine,
+        "root": node.datasets.root,
+        "after": after,
+    }
+
+
+def folder(namespace: str, volume: str, node: Node) -> str:
+    """The dataset that all generations of the volume lie in."""
+    return f"{node.datasets.root}/{namespace}/{volume}"
+
+
+async def found(namespace: str, volume: str, cannot: str, node: Node) -> tuple[Head, Volume]:
+    """The head and the volume in it. Raises Refused `namespace.missing` and `volume.missing`."""
+    head = (await node.records.namespace(namespace)).head
+    if head is None:
+        raise Refused("namespace.missing", cannot, f"there is no namespace {namespace}", "ployzctl status")
+    if volume not in head.volumes:
+        hint = f"ployzctl volume ls {namespace}"
+        raise Refused("volume.missing", cannot, f"there is no volume {volume} in {namespace}", hint)
+    return head, head.volumes[volume]
+
+
+async def named(name: str, namespace: str, volume: str, node: Node) -> Dataset | None:
+    """The snapshot of the volume that a user called so, wherever promotions have taken it."""
+    below = await node.datasets.below(f"{node.datasets.root}/{namespace}")
+    wanted = {"name": name, "namespace": namespace, "volume": volume}.items()
+    return next((one for one in below if "@" in one.name and wanted <= one.marks.items()), None)
+
+
+async def require_named(name: str, namespace: str, volume: str, cannot: str, node: Node) -> Dataset:
+    """Likewise. Raises Refused `snapshot.missing`."""
+    if there := await named(name, namespace, volume, node):
+        return there
+    hint = f"ployzctl volume snapshots {namespace}/{volume}"
+    raise Refused("snapshot.missing", cannot, f"{namespace}/{volume} has no snapshot that was named {name}", hint)
+
+
+def require_name(name: str, what: str, cannot: str) -> None:
+    """Raise Refused `name.invalid` for what cannot be the name of anything."""
+    rule = "small letters, digits and `-` (never first or last), at most 40 of them"
+    require(
+        re.fullmatch(NAME, name), "name.invalid", cannot, f"{name!r} is no name of a {what}: {rule}", "another name"
+    )
+
+
+def commit(plan: About, says: str, node: Node) -> Commit:
+    """The namespace's record, written again as this operation's."""
+    return Commit(
+        says,
+        do=lambda: node.records.commit(plan.namespace, plan.after, plan.operation, plan.token),
+        settle=lambda: node.records.settle(plan.namespace, plan.operation),
+    )
+
+
+def with_volume(record: Namespace, namespace: str, volume: Volume, by: By) -> Head:
+    """The head with one more volume; the first of a namespace without services where there is none."""
+    if record.head:
+        return msgspec.structs.replace(record.head, volumes={**record.head.volumes, volume.name: volume})
+    manifest = f'namespace = "{namespace}"\n\n[volumes.{volume.name}]\n'
+    number = record.last_deploy + 1
+    return Head(namespace, number, by.operation, by.at, by.who, manifest, {}, {volume.name: volume})
+
+
+def taking_back(dataset: str, plan: About, node: Node) -> Step:
+    """Destroy, after the commit, what this operation made only to work with."""
+    kind = "snapshot" if "@" in dataset else "clone"
+    return Step(f"remove the {kind} that was made for it", partial(take_back, dataset, plan.operation, node))
+
+
+async def take_back(name: str, by: str, node: Node) -> None:
+    """Undo the making of a dataset or snapshot. A stranger's in the way made the step fail, and is not ours to undo."""
+    with suppress(NotOurs):
+        await node.datasets.take_back(name, by)
+
+
+def changed(plan: About, did: str, **more: object) -> VolumeChanged:
+    """The result, of which `more` are the fields that say what was done."""
+    told = {"namespace": plan.namespace, "name": plan.volume, "machine": plan.machine, "did": did, **more}
+    return msgspec.convert(told, VolumeChanged)
