@@ -99,13 +99,12 @@ def main() -> int:
         asyncio.new_event_loop().run_until_complete(
             serve(settings_from(words), Path(words.socket), frozenset(words.viewer))
         )
+        code = 0
     except Exception as failure:
-        if not problems.known(failure):
-            raise
-        log.error("cannot start: %s", failure)
-        return 1
+        log.error("cannot start: %s", failure, exc_info=None if problems.known(failure) else failure)
+        code = 1
     # Whatever still runs is cut as by a kill: the next start resolves it. A tidy end would take it back instead.
-    os._exit(0)
+    os._exit(code)
 
 
 if __name__ == "__main__":
