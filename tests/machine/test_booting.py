@@ -49,7 +49,7 @@ def test_all_is_back_after_everything_was_killed_twice(shop: Cluster, tmp_path: 
         kill(shop)
         shop.start_daemon()
         wait_until(lambda: running(shop) == names, f"after {kill.__name__} all instances run")
-        wait_until(lambda: shop.status_of("/version") == 200, "it answers")
+        wait_until(lambda: shop.status_of("/rows") == 200, "its database answers")
         wait_until(lambda: shop.status_of("/version", host="late.localhost") == 200, "the other answers")
         assert seen(shop) == state
         shop.write_row()
@@ -68,7 +68,7 @@ def test_all_is_back_after_everything_was_killed_twice(shop: Cluster, tmp_path: 
     shop.start_daemon()
     shop.settled()
     wait_until(lambda: running(shop) == names, "what was committed runs")
-    wait_until(lambda: shop.status_of("/version") == 200, "it answers")
+    wait_until(lambda: shop.status_of("/rows") == 200, "its database answers")
     assert seen(shop) == state
     explained(shop)
 
