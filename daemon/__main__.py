@@ -10,11 +10,15 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from daemon import problems
 from daemon.answering import Answering
 from daemon.dev import main as dev
+from daemon.doctor import main as doctor
+from daemon.doctor.machine import checked
 from daemon.engine import Engine
 from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
@@ -35,17 +39,20 @@ async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> No
     means = Means(settings.folder / "operations", engine, up.store, {"deploy": deploy, "rollback": rollback})
     operations = Operations(means)
     await operations.bring_to_an_end()
-    server = Server(Answering(operations, _looking(settings, up, operations)), viewers)
+    running = partial(_running, operations)
+    answers = Answering(operations, _looking(settings, up, running), partial(checked, up, settings.folder, running))
+    server = Server(answers, viewers)
     await server.start(socket)
     log.info("%s answers at %s", settings.machine, socket)
     await _signal()
     await server.close()
 
 
-def _looking(settings: Settings, up: Up, operations: Operations) -> Looking:
-    async def running() -> list[OperationRow]:
-        return operations.rows(all=False)
+async def _running(operations: Operations) -> list[OperationRow]:
+    return operations.rows(all=False)
 
+
+def _looking(settings: Settings, up: Up, running: Callable[[], Awaitable[list[OperationRow]]]) -> Looking:
     about = {
         "version": VERSION,
         "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
@@ -83,9 +90,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run as `ployzd`, or make local clusters as `ployzd dev`."""
+    """Run as `ployzd`, make local clusters as `ployzd dev`, or examine this host as `ployzd doctor`."""
     if sys.argv[1:2] == ["dev"]:
         return dev.answer(sys.stdin.buffer, sys.stdout.buffer)
+    if sys.argv[1:2] == ["doctor"]:
+        return doctor.answer(sys.stdout.buffer)
     words = parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

@@ -8,6 +8,7 @@ from daemon.callers import Caller
 from daemon.looking import Looking
 from daemon.operations import Operations
 from daemon.wire import (
+    Doctor,
     Event,
     Exec,
     How,
@@ -29,8 +30,8 @@ Emit = Callable[[Event | Output], Awaitable[None]]
 class Answering:
     """Sends each request to who answers it. Implements `daemon.server.Answers`."""
 
-    def __init__(self, operations: Operations, looking: Looking) -> None:
-        self._operations, self._looking = operations, looking
+    def __init__(self, operations: Operations, looking: Looking, doctor: Callable[[], Awaitable[Success]]) -> None:
+        self._operations, self._looking, self._doctor = operations, looking, doctor
 
     async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
         return await self._operations.mutate(request, how, who.name, tell)
@@ -46,6 +47,8 @@ class Answering:
                 return self._operations.ls(all=request.all)
             case OpShow():
                 return await _streamed(partial(self._operations.show, request.id, follow=request.follow), emit)
+            case Doctor():
+                return await self._doctor()
             case _:
                 return await self._looking.look(request, emit)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.contents import committed
+from daemon.doctor.network import Door
 from daemon.journal import rfc3339
 from daemon.keeping import Kept, keep
 from daemon.mirror import Mirror
@@ -34,6 +35,7 @@ from runtime.network import Bridge, ensure_network
 log = logging.getLogger("ployzd")
 
 STORE_PORT = 4222
+NAMES_PORT = 53
 MTU = 1420
 """Of the instances' network: what WireGuard leaves of 1500 bytes."""
 
@@ -63,6 +65,9 @@ class Up:
     datasets: Zfs
     store: Store
     mirror: Mirror
+    kv: Kv
+    plane: ServingPlane
+    doors: tuple[Door, ...]
     following: tuple[asyncio.Task[None], ...]
 
 
@@ -91,7 +96,9 @@ async def bring_up(settings: Settings) -> Up:
         _going_on("watching", watching.follow()),
         *(_going_on(kept.name, keep(kept)) for kept in keeping),
     )
-    return Up(node, docker, datasets, store, mirror, following)
+    ports = {"nats-server": STORE_PORT, "dnsmasq": NAMES_PORT, "caddy": int(settings.gateway_listen.rpartition(":")[2])}
+    doors = tuple(Door(kept.name, ports[kept.name], kept.pid) for kept in keeping)
+    return Up(node, docker, datasets, store, mirror, kv, serving, doors, following)
 
 
 def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -120,6 +120,21 @@ class ServingPlane:
             except CommandError as failure:
                 return str(failure)
 
+    async def differs(self, part: str) -> str:
+        """What `firewall`, `names` or `gateway` holds otherwise than what was applied last; empty if nothing."""
+        async with self._one_at_a_time:
+            heads, views = self.served.heads() or {}, self.served.views()
+            try:
+                match part:
+                    case "firewall":
+                        return await self.firewall.differs(projection.maps(heads, views, self._down))
+                    case "names":
+                        return await self._misnamed(projection.hosts(heads, views))
+                    case _:
+                        return await self._misrouted(projection.routes(heads))
+            except (CommandError, OSError) as failure:
+                return str(failure)
+
     async def _apply(self, heads: Heads) -> None:
         """What appears is led before it has a name or a route, and what goes has neither before it is led no more."""
         views = self.served.views()

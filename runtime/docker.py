@@ -11,6 +11,7 @@ from typing import Any
 import docker
 
 from runtime import changes, health, images, logs
+from runtime.about import About, about
 from runtime.connections import established
 from runtime.container import OPERATION, Inspected, condition, ignored, inspected, request
 from runtime.engine import Absent, Engine
@@ -51,6 +52,10 @@ class Docker:
     def close(self) -> None:
         """Hang up; the engine and all instances go on."""
         self.engine.close()
+
+    async def about(self) -> About:
+        """What the engine is. Raises EngineProblem."""
+        return await about(self.engine)
 
     # ------------------------------------------------------------------------------------------------ images
 

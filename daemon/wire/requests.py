@@ -104,12 +104,16 @@ class OpAbort(Struct, frozen=True, forbid_unknown_fields=True, tag="op.abort"):
     id: str
 
 
+class Doctor(Struct, frozen=True, forbid_unknown_fields=True, tag="doctor"):
+    """Every assumption of the machine, checked. `ployzd doctor` answers it without a daemon, about the host alone."""
+
+
 class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
 
 Mutation = Deploy | Rollback
-Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Version
+Look = Status | Ps | Logs | History | HistoryShow | Export | OpLs | OpShow | Doctor | Version
 Request = Mutation | Look | Exec | OpResume | OpAbort
 
 
