@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon import projection
-from daemon.node import Records, ServingProblem, View
+from daemon.node import ZONE, Records, ServingProblem, View
 from daemon.projection import Heads
 from daemon.records import Head, Service
 from daemon.served import Served
@@ -129,6 +129,7 @@ class ServingPlane:
                     case "firewall":
                         return await self.firewall.differs(projection.maps(heads, views, self._down))
                     case "names":
+                        await self.names.ask(f"nothing.{ZONE}")  # without names there still has to be an answer
                         return await self._misnamed(projection.hosts(heads, views))
                     case _:
                         return await self._misrouted(projection.routes(heads))

@@ -12,6 +12,11 @@ from daemon.records import Claim, Cluster, DeployPoint, Head, Machine, Namespace
 from daemon.wire import Refused
 from dataplane.entry import Moved, StoreDown, key
 
+STORE_DOWN = (
+    "the same again in some seconds: its server is started again by itself; if it stays down, "
+    "ployzctl doctor, and the end of store/nats-server.log in its machine's data directory"
+)
+"""What to do about a store that does not answer."""
 FREE = Reservation("", "")
 
 T = TypeVar("T")
@@ -202,4 +207,4 @@ async def _answered(asking: Awaitable[T]) -> T:
     try:
         return await asking
     except StoreDown as problem:
-        raise Refused("store.down", "cannot reach the cluster's records", str(problem), "ployzctl status") from problem
+        raise Refused("store.down", "cannot reach the cluster's records", str(problem), STORE_DOWN) from problem

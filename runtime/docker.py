@@ -17,6 +17,7 @@ from runtime.container import OPERATION, Inspected, condition, ignored, inspecte
 from runtime.engine import Absent, Engine
 from runtime.files import Files
 from runtime.instance import (
+    AddressTaken,
     Check,
     Condition,
     Ended,
@@ -27,6 +28,7 @@ from runtime.instance import (
     SettingIgnored,
     Specification,
 )
+from runtime.network import used
 from runtime.session import ExecSession, open_exec
 
 LOOK_AGAIN = 0.05
@@ -97,7 +99,14 @@ class Docker:
         problem = await self._try(f"cannot start {id}", lambda client: client.start(before.id))
         after = await self._need(id)
         if after.state.started_at == before.state.started_at:
+            await self._require_own_address(condition(before, self.network))
             raise problem or _lied("start", id)
+
+    async def _require_own_address(self, wanted: Condition) -> None:
+        """Raise AddressTaken if another container runs at the address of an instance that did not start."""
+        holder = (await used(self.engine, self.network)).get(wanted.ip or "", wanted.id)
+        if holder != wanted.id:
+            raise AddressTaken(f"cannot start {wanted.id}: the container {holder} has its address {wanted.ip}")
 
     async def stop(self, id: str, grace: float) -> None:
         """Stop it, by force after `grace` seconds (whole ones, rounded up)."""
@@ -163,6 +172,10 @@ class Docker:
             raise EngineProblem("cannot understand the engine's list of containers") from error
         looks = await asyncio.gather(*(self.look(name) for name in names))
         return [found for found in looks if found is not None]
+
+    async def addresses(self) -> set[str]:
+        """Those of the network that any running container has."""
+        return set(await used(self.engine, self.network))
 
     async def _find(self, id: str) -> Inspected | None:
         try:

@@ -57,11 +57,9 @@ async def operations(running: Callable[[], Awaitable[list[OperationRow]]]) -> Fi
 
 def judge_operations(found: Iterable[OperationRow]) -> Finding:
     stuck = [row for row in found if row.state == "stuck"]
-    unreadable = [row.id for row in stuck if row.code]
-    if unreadable:
-        return failure(
-            f"the journals of {', '.join(unreadable)} cannot be read", "; ".join(r.says for r in stuck if r.code)
-        )
+    if unreadable := [f"{row.id}: {row.says}" for row in stuck if row.code]:
+        hint = "install the version of ployz that wrote it, and ployzctl op resume ID there"
+        return failure(f"a journal cannot be read: {'; '.join(unreadable)}", hint)
     if stuck:
         says = "; ".join(f"{row.primitive} {', '.join(row.namespaces)} ({row.id}, {row.who}) is stuck" for row in stuck)
         return failure(says, "; ".join(f"ployzctl op resume {row.id}" for row in stuck))

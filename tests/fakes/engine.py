@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from runtime.container import OPERATION
 from runtime.instance import (
+    AddressTaken,
     Check,
     Condition,
     Ended,
@@ -150,7 +151,7 @@ class FakeEngine:
         for other in self.instances.values():
             # An address is taken while its instance runs, and no longer.
             if other.up and wanted.ip and other.specification.ip == wanted.ip:
-                raise EngineProblem(f"cannot start {wanted.id}: {other.specification.id} has the address {wanted.ip}")
+                raise AddressTaken(f"cannot start {wanted.id}: {other.specification.id} has its address {wanted.ip}")
         program = self._program(wanted)
         instance.status, instance.restarts, instance.last_exit = "running", 0, None
         instance.log += program.says
@@ -194,9 +195,10 @@ class FakeEngine:
         instance.status, instance.last_exit = "restarting" if again else "stopped", code
         instance.restarts += 1 if again else 0
 
-    def stranger(self, id: str) -> None:
-        """Somebody else makes a container of that name, without our labels."""
-        self.instances[id] = Instance(Specification(id, "sha256:stranger", None, {}), "")
+    def stranger(self, id: str, ip: str | None = None) -> None:
+        """Somebody else makes a container of that name, without our labels; one with an address runs there."""
+        status: Status = "running" if ip else "created"
+        self.instances[id] = Instance(Specification(id, "sha256:stranger", ip, {}), "", status)
 
     # ----------------------------------------------------------------------------------------------- looking
 
@@ -220,6 +222,9 @@ class FakeEngine:
             restarts=found.restarts,
             last_exit=found.last_exit,
         )
+
+    async def addresses(self) -> set[str]:
+        return {each.specification.ip for each in self.instances.values() if each.up and each.specification.ip}
 
     async def tail(self, id: str, lines: int) -> str:
         return "\n".join(self.instances[id].log.splitlines()[-lines:]) if id in self.instances else ""
