@@ -16,6 +16,7 @@ from runtime.instance import (
     ImageMissing,
     NameTaken,
     NotReady,
+    SettingIgnored,
     Specification,
     Status,
 )
@@ -79,13 +80,15 @@ class FakeEngine:
     """`programs` are keyed by image, or by the words of a command, which come first.
 
     Every image is here, except `unknown` ones (names or digests) and those `at_registry`, which can be fetched.
-    `moved` gives a tag another meaning. `exists` tells whether the source of a mount does.
+    `moved` gives a tag another meaning. `ignores` names settings (of Bounds) that its kernel
+    does not have. `exists` tells whether the source of a mount does.
     """
 
     touch: Touch = straight
     programs: dict[str | tuple[str, ...], Program] = field(default_factory=dict)
     exists: Callable[[str], bool] = lambda path: True
     unknown: set[str] = field(default_factory=set)
+    ignores: set[str] = field(default_factory=set)
     moved: dict[str, str] = field(default_factory=dict)
     at_registry: dict[str, str] = field(default_factory=dict)
     fetched: set[str] = field(default_factory=set)
@@ -134,6 +137,8 @@ class FakeEngine:
             raise ImageMissing(f"cannot create {specification.id}: there is no image {specification.image}")
         self._require_sources(specification)
         self.instances[specification.id] = Instance(specification, by)
+        if lacks := [name for name in sorted(self.ignores) if getattr(specification.bounds, name)]:
+            raise SettingIgnored(f"the engine made {specification.id} otherwise than asked: {', '.join(lacks)}")
 
     def _require_sources(self, specification: Specification) -> None:
         for mount in specification.mounts:

@@ -105,6 +105,8 @@ def test_a_terminal_is_given_back_when_the_daemon_goes_away() -> None:
 def test_a_terminal_that_is_none_is_refused() -> None:
     done = ployzctl("--json", "exec", "-it", "shop/db", "--", "sh", "--json")
     assert (done.code, document(done.out)["error"]["code"]) == (2, "usage")
+    done = ployzctl("--json", "exec", "-t", "shop/db", "--", "sh")
+    assert (done.code, done.out) == (3, "") or document(done.out)["error"]["code"] == "exec.terminal"
     done = ployzctl("exec", "-it", "shop/db", "--", "sh")
     assert (done.code, done.error) == (
         3,
