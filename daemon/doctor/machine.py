@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daemon.doctor import host, network, running, serving, storage, store
 from daemon.doctor.assumption import Assumption, Finding, examine, told
-from daemon.machine import Up
+from daemon.machine import MTU, Up
 from daemon.wire import OperationRow, Success
 
 STARTED_AGAIN = "the daemon starts it again by itself; if it does not come, look at its log in the data directory"
@@ -29,6 +29,7 @@ def assumptions(up: Up, operations: Callable[[], Awaitable[list[OperationRow]]])
         Assumption("engine", partial(running.engine, up.docker), STARTED_AGAIN),
         Assumption("limits", partial(running.limits, up.docker), STARTED_AGAIN),
         Assumption("forwarding", network.forwarding, "mount /proc"),
+        Assumption("mtu", partial(network.mtu, MTU), "ip link shows the machine's interfaces"),
         *(Assumption(f"port {door.port}", partial(network.door, door), STARTED_AGAIN) for door in up.doors),
         Assumption("store", partial(store.decides, up.kv), store.HINT),
         Assumption("mirror", mirror, store.HINT),

@@ -1,12 +1,16 @@
 """The machine's network: what the kernel forwards, and who listens where the data plane does."""
 
-from collections.abc import Awaitable, Callable, Collection
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.doctor.assumption import Finding, failure, ok
+from daemon.doctor.assumption import Finding, failure, ok, warning
 from dataplane import sockets
+from runtime.command import run
 
+WIREGUARD = 80
+"""Bytes that it adds to a packet, over IPv6."""
 SETTINGS = ("ipv4/ip_forward", "bridge/bridge-nf-call-iptables")
 
 
@@ -37,6 +41,29 @@ def judge_forwarding(settings: dict[str, str]) -> Finding:
         load = "modprobe br_netfilter; " if "missing" in wrong.values() else ""
         return failure(f"service addresses lead nowhere: {said}", f"{load}sysctl -w {sets}")
     return ok("the kernel forwards packets, and sees those between bridged instances")
+
+
+async def mtu(instances: int) -> Finding:
+    """`instances` is the largest packet of theirs, in bytes; WireGuard adds to it."""
+    routes = json.loads(await run("ip", "-j", "route", "show", "default"))
+    ways = {route["dev"]: await _mtu_of(route["dev"]) for route in routes}
+    return judge_mtu(ways, instances + WIREGUARD)
+
+
+async def _mtu_of(device: str) -> int:
+    [link] = json.loads(await run("ip", "-j", "link", "show", "dev", device))
+    return int(link["mtu"])
+
+
+def judge_mtu(ways: Mapping[str, int], needed: int) -> Finding:
+    """`ways` are the interfaces that lead out of the machine, with the largest packet that each takes."""
+    if narrow := {device: size for device, size in ways.items() if size < needed}:
+        said = ", ".join(f"{device} takes {size} bytes" for device, size in narrow.items())
+        sets = "; ".join(f"ip link set {device} mtu {needed}" for device in narrow)
+        return warning(f"packets between machines have up to {needed} bytes, and {said}", f"{sets}, if its network can")
+    if not ways:
+        return ok("nothing leaves this machine: it has no default route")
+    return ok(f"{', '.join(ways)} takes the {needed} bytes that packets between machines have")
 
 
 async def door(asked: Door) -> Finding:

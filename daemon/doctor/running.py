@@ -41,11 +41,11 @@ async def instances(mirror: Mirror, asked: Engine) -> Finding:
 
 
 def judge_instances(found: Sequence[InstanceRow], now: datetime) -> Finding:
-    lost = [f"{row.id} is {row.state}" for row in found if row.state in ("missing", "stopped")]
-    if lost:
-        return failure(
-            f"of {len(found)} instances {', '.join(lost)}", "deploy again: those that are gone are made anew"
-        )
+    again = "deploy again: those that are gone, or do not run, are made anew"
+    if lost := [row.id for row in found if row.state == "missing"]:
+        return failure(f"the engine does not know {', '.join(lost)}", again)
+    if down := [f"{row.id} (last exit {row.last_exit})" for row in found if row.state == "stopped"]:
+        return warning(f"not running: {', '.join(down)}", f"ployzctl logs NS/SERVICE tells why; {again}")
     if troubles := list(rows.troubles(found, (), now)):
         return warning("; ".join(troubles), "ployzctl logs NS/SERVICE")
     return ok(f"all {len(found)} that were committed are there")
