@@ -146,6 +146,12 @@ def test_what_gives_no_answer_is_a_failure_with_what_to_do() -> None:
     assert "/proc/x" in found(is_not_there).says
 
 
+def test_what_the_kernel_does_not_do_is_told_in_its_own_words() -> None:
+    told = asyncio.run(kernel.tried(kernel.Try(("sh", "-c", "echo no such thing >&2; false"), "it can", "modprobe it")))
+    assert (told.state, "no such thing" in told.says, told.hint) == ("failure", True, "modprobe it")
+    assert asyncio.run(kernel.tried(kernel.Try(("cat",), "it can", "modprobe it"))) == ok("it can")
+
+
 def test_a_bug_is_not_taken_for_a_failure_of_the_world() -> None:
     with pytest.raises(KeyError):
         found(has_a_bug)
