@@ -64,6 +64,8 @@ def test_each_thing_that_is_broken_is_named_and_what_to_do(shop: Cluster) -> Non
     assert "there is no table ployz" in checks["firewall"]["says"]
     assert "8" in checks["pool"]["says"].partition(" % full")[0]
     assert shop.ctl("op", "resume", operation).code == 4
+    assert "deploy" in checks["firewall"]["try"]
+    shop.done("deploy", "-f", "shop-2.toml")
     code, again = examined(shop)
     assert (code, not_ok(again)) == (0, {}), again
     explained(shop)
