@@ -71,6 +71,8 @@ def test_all_is_back_after_everything_was_killed_twice(shop: Cluster, tmp_path: 
     wait_until(lambda: shop.status_of("/rows") == 200, "its database answers")
     assert seen(shop) == state
     explained(shop)
+    for namespace in ("lite", "late"):
+        shop.done("namespace", "rm", namespace, "--purge", "--yes")
 
 
 def test_what_crashes_backs_off_and_shows_with_its_last_words(cluster: Cluster) -> None:
