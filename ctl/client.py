@@ -4,7 +4,7 @@ import socket
 from typing import Self
 
 from ctl import reply
-from ctl.contexts import Place
+from ctl.contexts import UNNAMED, Place
 from ctl.lines import Line, decode, strange
 from daemon.wire import VERSION, Call, Input, Problem, Refused, encode
 
@@ -102,7 +102,7 @@ class Connection:
 
 
 def _unreachable(place: Place, error: OSError) -> Problem:
-    hint = {"no context is in use": "ployzctl dev up makes a cluster on this machine"}.get(
+    hint = {UNNAMED: "ployzctl dev up makes a cluster on this machine"}.get(
         place.because, "ployzctl context ls shows which daemons are known; is ployzd running there?"
     )
     if isinstance(error, PermissionError):

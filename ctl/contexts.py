@@ -9,6 +9,7 @@ from msgspec import Struct
 from daemon.wire import Problem, Refused
 
 DEFAULT = "/run/ployz/ployzd.sock"
+UNNAMED = "no context is in use"
 
 
 class Place(Struct, frozen=True):
@@ -16,6 +17,11 @@ class Place(Struct, frozen=True):
 
     socket: str
     because: str
+
+    @property
+    def named(self) -> bool:
+        """Whether anybody named it; else it is where a daemon would listen, if there were one."""
+        return self.because != UNNAMED
 
 
 class Context(Struct, frozen=True):
@@ -96,7 +102,7 @@ def place(socket: str | None, context: str | None, environment: Mapping[str, str
         return _in_context(context, "PLOYZ_CONTEXT")
     if current := read().current:
         return _in_context(current, "the context in use")
-    return Place(DEFAULT, "no context is in use")
+    return Place(DEFAULT, UNNAMED)
 
 
 def _in_context(name: str, because: str) -> Place:

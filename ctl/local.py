@@ -1,4 +1,4 @@
-"""Clusters on this machine, made by `ployzd dev`: the one place of ctl where a process is started."""
+"""What needs no daemon, done by `ployzd dev` and `ployzd doctor`: the one place of ctl where a process is started."""
 
 import os
 import signal
@@ -12,22 +12,23 @@ from ctl.lines import Line, decode
 from ctl.listen import Failed, Source, listen
 from ctl.progress import Progress
 from ctl.show import Screen
-from daemon.wire import DevRequest, Error, Failure, Output, Success, encode
+from daemon.wire import DevRequest, Doctor, Error, Failure, Output, Success, encode
 
 LAST = 10
 """Lines of what the program wrote to stderr that are shown when it ended early."""
 
 
 class Program:
-    """`ployzd dev`, running: it got one request, and its lines are read as they come."""
+    """`ployzd WORD`, running: it got one request, and its lines are read as they come."""
 
-    def __init__(self, request: DevRequest) -> None:
+    def __init__(self, request: DevRequest | Doctor) -> None:
+        self.word = "doctor" if isinstance(request, Doctor) else "dev"
         self.pending = b""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the program runs)
         self._rest = b""
         # A group of its own: Ctrl-C on the terminal must reach it once, through us, and not twice.
         self.process = subprocess.Popen(
-            [*_ployzd(), "dev"],
+            [*_ployzd(), self.word],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -86,8 +87,8 @@ class Stop:
         """Nothing answers but the program itself."""
 
 
-def ask(request: DevRequest, screen: Screen) -> Success:
-    """Have `ployzd dev` do it; raise Failed for every ending but *done*."""
+def ask(request: DevRequest | Doctor, screen: Screen) -> Success:
+    """Have it done; raise Failed for every ending but *done*."""
     program = Program(request)
     try:
         ending = listen(program, screen.progress(), _unexpected, Stop(program))
@@ -103,7 +104,9 @@ def ask(request: DevRequest, screen: Screen) -> Success:
 
 def _died(program: Program) -> Failure:
     code = program.process.wait()
-    why = f"`ployzd dev` ended with {code} before it had answered\n{program.said()}".strip()
+    why = f"`ployzd {program.word}` ended with {code} before it had answered\n{program.said()}".strip()
+    if program.word == "doctor":
+        return Failure(Error("doctor.lost", "error", "cannot tell how this host is", why, "dev/install, then again"))
     hint = "ployzctl dev ls shows what is there; ployzctl dev down removes it"
     return Failure(Error("dev.lost", "error", "cannot tell what became of the local cluster", why, hint))
 

@@ -10,7 +10,7 @@ program.sections = (
     ("Change", ("deploy", "rollback", "branch", "promote", "namespace")),
     ("Services", ("restart", "stop", "start", "scale", "run", "secret", "registry")),
     ("Data", ("volume",)),
-    ("Look", ("status", "ps", "logs", "exec", "history", "export")),
+    ("Look", ("status", "ps", "logs", "exec", "history", "export", "doctor")),
     ("Operations", ("op",)),
     ("This machine", ("dev", "context", "version", "help")),
 )
@@ -34,6 +34,7 @@ program.lazy = {
     "exec": ("executing:exec_", "Run a command in an instance."),
     "history": ("history:history", "List a namespace's deploy points, or show one."),
     "export": ("history:export", "Print the manifest of what runs now."),
+    "doctor": ("doctor:doctor", "Check every assumption of the machine."),
     "op": ("operations:op", "List, show, resume and abort operations."),
     "dev": ("clusters:dev", "Make and remove clusters on this machine."),
     "context": ("choosing:context", "Choose which daemon is asked."),

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from daemon import problems
 from daemon.answering import Answering
 from daemon.confidential import written
 from daemon.dev import main as dev
+from daemon.doctor import main as doctor
+from daemon.doctor.machine import checked
 from daemon.engine import Engine
 from daemon.looking import Looking
 from daemon.machine import Settings, Up, bring_up
@@ -40,17 +43,20 @@ async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> No
     await up.boot.begin()
     await operations.bring_to_an_end()
     await up.boot.start_all_but(operations.undecided())
-    server = Server(Answering(operations, _looking(settings, up, operations), up.streaming), viewers)
+    running = partial(_running, operations)
+    doctor = partial(checked, up, settings.folder, running)
+    server = Server(Answering(operations, _looking(settings, up, running), up.streaming, doctor), viewers)
     await server.start(socket)
     log.info("%s answers at %s", settings.machine, socket)
     await _signal()
     await server.close()
 
 
-def _looking(settings: Settings, up: Up, operations: Operations) -> Looking:
-    async def running() -> list[OperationRow]:
-        return operations.rows(all=False)
+async def _running(operations: Operations) -> list[OperationRow]:
+    return operations.rows(all=False)
 
+
+def _looking(settings: Settings, up: Up, running: Callable[[], Awaitable[list[OperationRow]]]) -> Looking:
     about = {
         "version": VERSION,
         "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
@@ -90,9 +96,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run as `ployzd`, or make local clusters as `ployzd dev`."""
+    """Run as `ployzd`, make local clusters as `ployzd dev`, or examine this host as `ployzd doctor`."""
     if sys.argv[1:2] == ["dev"]:
         return dev.answer(sys.stdin.buffer, sys.stdout.buffer)
+    if sys.argv[1:2] == ["doctor"]:
+        return doctor.answer(sys.stdout.buffer)
     words = parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -103,7 +111,7 @@ def main() -> int:
         if not problems.known(failure):
             raise
         log.error("cannot start: %s", failure)
-        return 1
+        os._exit(1)  # what asyncio says of all that is cut off would hide the reason
     # Whatever still runs is cut as by a kill: the next start resolves it. A tidy end would take it back instead.
     os._exit(0)
 

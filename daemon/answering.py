@@ -11,6 +11,7 @@ from daemon.operations import Operations
 from daemon.primitives.run import OneShot
 from daemon.streaming import Streaming
 from daemon.wire import (
+    Doctor,
     Event,
     Exec,
     How,
@@ -33,8 +34,10 @@ Emit = Callable[[Event | Output], Awaitable[None]]
 class Answering:
     """Sends each request to who answers it. Implements `daemon.server.Answers`."""
 
-    def __init__(self, operations: Operations, looking: Looking, streaming: Streaming) -> None:
-        self._operations, self._looking, self._streaming = operations, looking, streaming
+    def __init__(
+        self, operations: Operations, looking: Looking, streaming: Streaming, doctor: Callable[[], Awaitable[Success]]
+    ) -> None:
+        self._operations, self._looking, self._streaming, self._doctor = operations, looking, streaming, doctor
 
     async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
         return await self._operations.mutate(request, how, who.name, tell)
@@ -50,6 +53,8 @@ class Answering:
                 return self._operations.ls(all=request.all)
             case OpShow():
                 return await _streamed(partial(self._operations.show, request.id, follow=request.follow), emit)
+            case Doctor():
+                return await self._doctor()
             case _:
                 return await self._looking.look(request, emit)
 

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from daemon.wire import Problem, Refused
-from dataplane.entry import Entry, Moved, Sight, StoreDown, TooLarge, key, parts
+from dataplane.entry import Entry, Moved, Sight, TooLarge, key, parts
 
 ROUNDS = 200
 """How often a change is tried again after somebody else's came first; in each round one of the writers gets on."""
@@ -56,6 +56,7 @@ async def change(
     """Make the record what `to` makes of it, whoever else writes it meanwhile; return it with its revision.
 
     Where `to` returns None, or what is there already, nothing is written; with `always`, only where it is None.
+    Raises Moved if others write it all the time, and what `read` and `write` raise.
     """
     for _ in range(ROUNDS):
         now, revision = await read(kv, where, shape)
@@ -66,7 +67,7 @@ async def change(
             return fresh, await write(kv, where, fresh, revision)
         except Moved:
             continue
-    raise StoreDown(f"others wrote the record {where} {ROUNDS} times in between")
+    raise Moved(where)
 
 
 def decoded(where: str, value: bytes, shape: type[T]) -> T:

@@ -227,6 +227,16 @@ def _read(files: Iterable[Path]) -> Iterator[Story]:
             yield story
 
 
+def spoilt(folder: Path) -> Iterator[tuple[Path, Stuck]]:
+    """Those that are not over, as far as that can be told, and cannot be read, oldest first, with why."""
+    for file in _files(folder):
+        if not _is_answered(file):
+            try:
+                Story.read(file)
+            except Stuck as stuck:
+                yield file, stuck
+
+
 def unreadable(operation: str, why: str, version: str) -> Stuck:
     """What another version wrote, and only it can carry on; nothing of it is taken back on a guess."""
     who = f"ployz {version}" if version else "the version of ployz that wrote it"
@@ -248,9 +258,9 @@ def _is_answered(file: Path) -> bool:
     return begins >= 0 and text.find(b"\n", begins + 1) >= 0
 
 
-def rfc3339() -> str:
-    """The time now, UTC, with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def rfc3339(moment: datetime | None = None) -> str:
+    """The time, now if no other, UTC, with milliseconds."""
+    return (moment or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,6 +13,7 @@ from daemon.booting import Boot
 from daemon.changing.secrets import place
 from daemon.confidential import credentials
 from daemon.contents import committed
+from daemon.doctor.network import Door
 from daemon.journal import rfc3339
 from daemon.keeping import Kept, keep
 from daemon.mirror import Mirror
@@ -45,6 +46,7 @@ from runtime.network import Bridge, ensure_network
 log = logging.getLogger("ployzd")
 
 STORE_PORT = 4222
+NAMES_PORT = 53
 MTU = 1420
 """Of the instances' network: what WireGuard leaves of 1500 bytes."""
 
@@ -81,6 +83,9 @@ class Up:
     store: Store
     streaming: Streaming
     mirror: Mirror
+    kv: Kv
+    plane: ServingPlane
+    doors: tuple[Door, ...]
     following: tuple[asyncio.Task[None], ...]
     boot: Boot
 
@@ -118,7 +123,9 @@ async def bring_up(settings: Settings) -> Up:
         _going_on("watching", watching.follow()),
         *(_going_on(kept.name, keep(kept)) for kept in keeping),
     )
-    return Up(node, engines, datasets, vault, store, streaming, mirror, following, boot)
+    ports = {"nats-server": STORE_PORT, "dnsmasq": NAMES_PORT, "caddy": int(settings.gateway_listen.rpartition(":")[2])}
+    doors = tuple(Door(kept.name, ports[kept.name], kept.pid) for kept in keeping)
+    return Up(node, engines, datasets, vault, store, streaming, mirror, kv, serving, doors, following, boot)
 
 
 def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -109,7 +109,8 @@ class Instances(Protocol):
         NameTaken. Raises SettingIgnored where the engine made it otherwise than asked."""
 
     async def start(self, id: str) -> None:
-        """Start it, unless it runs. It may end again at once: `ready` tells."""
+        """Start it, unless it runs. It may end again at once: `ready` tells. Raises AddressTaken where a stranger's
+        container runs at its address."""
 
     async def stop(self, id: str, grace: float) -> None:
         """Stop it, by force after `grace` seconds, and see it stopped. Absent or stopped is fine."""
@@ -131,6 +132,9 @@ class Instances(Protocol):
 
     async def all(self) -> list[Condition]:
         """All instances that bear our labels."""
+
+    async def addresses(self) -> set[str]:
+        """The addresses of the instances' network that are in use, whoever uses them."""
 
     async def ready(self, id: str, check: Check) -> None:
         """Wait until it is ready. Raises NotReady, with the end of its log, when it ends or its time is up."""

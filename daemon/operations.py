@@ -6,13 +6,15 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from daemon import problems
 from daemon.contention import Contention
-from daemon.journal import Listener, Story, Unwritten, stories, unanswered
+from daemon.journal import Listener, Story, Unwritten, rfc3339, spoilt, stories, unanswered
 from daemon.preview import preview
 from daemon.primitive import By
 from daemon.undertaking import Means, Undertaking, answered, heading_of, require_expected
@@ -247,6 +249,7 @@ class Operations:
         """A row for each operation, newest first."""
         told = stories(self.means.folder) if all else unanswered(self.means.folder)
         rows = [_row(story, running=self.is_running(story.operation)) for story in told]
+        rows += [_unreadable(file, why) for file, why in spoilt(self.means.folder)]
         return [row for row in reversed(rows) if all or row.state in ("running", "stuck")]
 
     async def show(self, id: str, tell: Listener, *, follow: bool) -> Success:
@@ -303,6 +306,12 @@ def _row(story: Story, *, running: bool) -> OperationRow:
         namespaces=list(story.heading.claims),
         says=last.step.partition(" ")[2] if last and not story.answer else "",
     )
+
+
+def _unreadable(file: Path, why: Stuck) -> OperationRow:
+    """All that can be told of an operation whose journal cannot be read: it began before its file was last written."""
+    at = rfc3339(datetime.fromtimestamp(file.stat().st_mtime, UTC))
+    return OperationRow(file.stem, "unknown", "stuck", "", at, says=why.why, code=why.code)
 
 
 def _state(story: Story, *, running: bool) -> Literal["running", "stuck", "done", "taken_back"]:

@@ -5,6 +5,7 @@ import asyncio
 from daemon.journal import Unwritten
 from daemon.node import CommitLost, ServingProblem
 from daemon.primitive import NotSo
+from daemon.store import STORE_DOWN
 from daemon.wire import Problem, Refused
 from dataplane.dataset import NoRoom, NotOurs, PoolUnavailable, StreamProblem, ZfsProblem
 from dataplane.entry import Moved, StoreDown
@@ -14,6 +15,7 @@ from dataplane.names import NamesProblem
 from dataplane.vault import VaultProblem
 from runtime.command import CommandError
 from runtime.instance import (
+    AddressTaken,
     EngineProblem,
     EngineUnavailable,
     ImageMissing,
@@ -43,6 +45,7 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (ImageMissing, "image.missing"),
     (RegistryRefused, "registry.refused"),
     (NameTaken, "instance.foreign"),
+    (AddressTaken, "address.taken"),
     (NotReady, "instance.not_ready"),
     (SettingIgnored, "instance.setting"),
     (EngineProblem, "engine.failed"),
@@ -52,7 +55,8 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
 """The first that fits counts: kinds before what they are kinds of."""
 
 TRY = {
-    "store.down": "ployzctl status, and look at the store's log on its machine",
+    "store.down": STORE_DOWN,
+    "address.taken": "the same again: another address is chosen; `docker network inspect ploy` tells who has it",
     "engine.down": "start the engine (or ployzd, which starts it), then try again",
     "pool.down": "zpool status on the machine",
     "pool.full": "ployzctl status shows what fills the pool",

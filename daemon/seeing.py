@@ -22,6 +22,7 @@ async def see(node: Node) -> Seen:
     for kind in ("address", "service", "hostname", "port"):
         found = await node.records.reservations(kind)
         taken[kind] = {what: held.namespace for what, held in found.items() if held.operation}
+    taken["address"] = dict.fromkeys(await node.instances.addresses(), "") | taken["address"]
     return Seen(
         machine=node.machine,
         root=node.datasets.root,

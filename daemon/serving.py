@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daemon import projection
-from daemon.node import Records, ServingProblem, View
+from daemon.node import ZONE, Records, ServingProblem, View
 from daemon.projection import Heads
 from daemon.records import Head, Service
 from daemon.served import Served
@@ -118,6 +118,22 @@ class ServingPlane:
                     or await self._misrouted(projection.routes(heads))
                 )
             except CommandError as failure:
+                return str(failure)
+
+    async def differs(self, part: str) -> str:
+        """What `firewall`, `names` or `gateway` holds otherwise than what was applied last; empty if nothing."""
+        async with self._one_at_a_time:
+            heads, views = self.served.heads() or {}, self.served.views()
+            try:
+                match part:
+                    case "firewall":
+                        return await self.firewall.differs(projection.maps(heads, views, self._down))
+                    case "names":
+                        await self.names.ask(f"nothing.{ZONE}")  # without names there still has to be an answer
+                        return await self._misnamed(projection.hosts(heads, views))
+                    case _:
+                        return await self._misrouted(projection.routes(heads))
+            except (CommandError, OSError) as failure:
                 return str(failure)
 
     async def _apply(self, heads: Heads) -> None:

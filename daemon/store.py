@@ -27,6 +27,11 @@ from daemon.records import (
 from daemon.wire import Refused
 from dataplane.entry import Moved, StoreDown, key
 
+STORE_DOWN = (
+    "the same again in some seconds: its server is started again by itself; if it stays down, "
+    "ployzctl doctor, and the end of store/nats-server.log in its machine's data directory"
+)
+"""What to do about a store that does not answer."""
 FREE = Reservation("", "")
 
 T = TypeVar("T")
@@ -35,7 +40,8 @@ T = TypeVar("T")
 class Store:
     """All that the cluster agreed on. Implements `daemon.node.Records`, and what the engine needs besides.
 
-    Where the store does not answer, verbs raise Refused `store.down`; but `commit` and `settle` raise StoreDown,
+    Where the store does not answer, verbs raise Refused `store.down`, and where others write a record all the time
+    `record.moved`; but `commit` and `settle` raise StoreDown,
     because then nobody knows yet whether the write happened. A record that makes no sense: `record.unreadable`.
     """
 
@@ -298,5 +304,8 @@ def _is_by(namespace: Namespace | None, operation: str) -> bool:
 async def _answered(asking: Awaitable[T]) -> T:
     try:
         return await asking
+    except Moved as moved:
+        why = f"somebody else has changed {moved} meanwhile, again and again"
+        raise Refused("record.moved", "cannot change the cluster's records", why, "the same again") from moved
     except StoreDown as problem:
-        raise Refused("store.down", "cannot reach the cluster's records", str(problem), "ployzctl status") from problem
+        raise Refused("store.down", "cannot reach the cluster's records", str(problem), STORE_DOWN) from problem

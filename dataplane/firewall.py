@@ -63,6 +63,8 @@ class Firewall:
     async def differs(self, maps: Maps) -> str:
         """Ask the kernel whether it holds exactly these maps: empty if so, else what differs."""
         found, held = await self._listed()
+        if not found:
+            return f"there is no table {TABLE}, or no rule in it"
         if found != comments(self.services):
             return f"the table {TABLE} has the rules {found}, not {comments(self.services)}"
         for name, wanted in elements(maps).items():

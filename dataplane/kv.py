@@ -8,6 +8,7 @@ import asyncio
 from base64 import b64decode
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -41,6 +42,7 @@ class _Answer(Struct):
     seq: int = 0
     message: _Message | None = None
     num_pending: int = 0
+    ts: datetime | None = None
 
 
 class Kv:
@@ -126,6 +128,13 @@ class Kv:
                 if not current and (isinstance(told, Beat) or not told.waiting):
                     current = True
                     yield Sight.CURRENT
+
+    async def now(self) -> datetime:
+        """The store's time. Raises StoreDown."""
+        answer = await self._api(f"STREAM.INFO.{self._stream}", {})
+        if not answer.ts:
+            raise StoreDown(answer.error.description if answer.error else "the store tells no time")
+        return answer.ts
 
     async def _api(self, call: str, request: dict[str, Any]) -> _Answer:
         return _decode(await self._bus.ask(f"$JS.API.{call}", msgspec.json.encode(request)))

@@ -76,13 +76,21 @@ def main(words: list[str]) -> int:
 
 def begin() -> Shop:
     """A machine that is up, with the demo's images."""
-    say("A cluster of one machine, in namespaces of its own on this host.\n")
+    say("Does this host have what it takes?\n")
+    examine()
+    say("\nA cluster of one machine, in namespaces of its own on this host.\n")
     with step(f"ployzctl dev up --name {CLUSTER}"):
         machine = ctl("dev", "up", "--name", CLUSTER)["result"]["machines"][0]
     shop = Shop(machine["socket"], machine["url"])
     with step("Build the demo's images and load them into the machine's engine (no registry is asked)"):
         run(str(HERE / "images"), "load", str(shop.engine), show_errors=True)
     return shop
+
+
+def examine() -> None:
+    """Show what `ployzctl doctor` finds here. Raises WalkFailed where something is missing."""
+    if subprocess.run([CTL, "doctor", "--host"], stdin=subprocess.DEVNULL, check=False).returncode:
+        raise WalkFailed("what is marked above has to be put right first (ployzctl doctor --host checks it again)")
 
 
 def walk(shop: Shop) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import docker
 
 from runtime import changes, health, images, logs
+from runtime.about import About, about
 from runtime.connections import established
 from runtime.container import OPERATION, Inspected, condition, ignored, inspected, request
 from runtime.ending import instance_ended, run_to_end
 from runtime.engine import Absent, Engine
 from runtime.files import Files
 from runtime.instance import (
+    AddressTaken,
     Check,
     Condition,
     Credentials,
@@ -26,6 +28,7 @@ from runtime.instance import (
     SettingIgnored,
     Specification,
 )
+from runtime.network import used
 from runtime.session import Attached, ExecSession, attach, open_exec
 
 LOOK_AGAIN = 0.05
@@ -59,6 +62,10 @@ class Docker:
     def close(self) -> None:
         """Hang up; the engine and all instances go on."""
         self.engine.close()
+
+    async def about(self) -> About:
+        """What the engine is. Raises EngineProblem."""
+        return await about(self.engine)
 
     # ------------------------------------------------------------------------------------------------ images
 
@@ -104,7 +111,14 @@ class Docker:
         problem = await self._try(f"cannot start {id}", lambda client: client.start(before.id))
         after = await self._need(id)
         if after.state.started_at == before.state.started_at:
+            await self._require_own_address(condition(before, self.network))
             raise problem or _lied("start", id)
+
+    async def _require_own_address(self, wanted: Condition) -> None:
+        """Raise AddressTaken if another container runs at the address of an instance that did not start."""
+        holder = (await used(self.engine, self.network)).get(wanted.ip or "", wanted.id)
+        if holder != wanted.id:
+            raise AddressTaken(f"cannot start {wanted.id}: the container {holder} has its address {wanted.ip}")
 
     async def stop(self, id: str, grace: float) -> None:
         """Stop it, by force after `grace` seconds (whole ones, rounded up)."""
@@ -187,6 +201,10 @@ class Docker:
             raise EngineProblem("cannot understand the engine's list of containers") from error
         looks = await asyncio.gather(*(self.look(name) for name in names))
         return [found for found in looks if found is not None]
+
+    async def addresses(self) -> set[str]:
+        """Those of the network that any running container has."""
+        return set(await used(self.engine, self.network))
 
     async def _find(self, id: str) -> Inspected | None:
         try:

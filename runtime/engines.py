@@ -74,6 +74,11 @@ class Engines:
         found = await asyncio.gather(self.docker.all(), self.host.all())
         return sorted((condition for each in found for condition in each), key=lambda condition: condition.id)
 
+    async def addresses(self) -> set[str]:
+        """The addresses of the instances' network that are in use, whoever uses them."""
+        containers, processes = await asyncio.gather(self.docker.addresses(), self.host.addresses())
+        return containers | processes
+
     async def ready(self, id: str, check: Check) -> None:
         """Wait until it is ready. Raises NotReady."""
         await self._of(id).ready(id, check)

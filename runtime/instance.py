@@ -142,6 +142,10 @@ class NameTaken(EngineProblem):
     """An instance of this name was made by somebody else; it was not touched."""
 
 
+class AddressTaken(EngineProblem):
+    """A container of somebody else runs at the address that the instance is to have."""
+
+
 class SettingIgnored(EngineProblem):
     """The engine made the instance, but not as it was asked to."""
 

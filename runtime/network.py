@@ -49,6 +49,17 @@ async def ensure_network(engine: Engine, bridge: Bridge) -> None:
         )
 
 
+async def used(engine: Engine, network: str) -> dict[str, str]:
+    """The addresses of a network that running containers have, whoever made them, with their names."""
+    cannot = f"cannot look at the network {network}"
+    found = await engine.ask(cannot, lambda client: client.inspect_network(network))
+    try:
+        held = (found.get("Containers") or {}).values()
+        return {each["IPv4Address"].partition("/")[0]: each["Name"] for each in held if each["IPv4Address"]}
+    except (KeyError, AttributeError) as error:
+        raise EngineProblem(f"{cannot}: the engine's answer cannot be understood") from error
+
+
 async def _found(engine: Engine, bridge: Bridge) -> dict[str, Any] | None:
     cannot = f"cannot look at the network {bridge.name}"
     try:

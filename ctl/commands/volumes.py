@@ -7,10 +7,10 @@ import click
 from ctl.ask import carried, look, mutate
 from ctl.backup_files import Target, source, unwritten
 from ctl.commands.names import volume_name
-from ctl.confirming import confirm
 from ctl.flags import Flags
 from ctl.grammar import Group, command, group
 from ctl.quantities import count
+from ctl.question import require_yes
 from ctl.show import Answer, answer, tell
 from ctl.style import Style
 from daemon import wire
@@ -68,7 +68,8 @@ def purge(flags: Flags, name: tuple[str, str, str | None], kept: str | None) -> 
     if (called is None) == (kept is None):
         raise click.UsageError("either NS/VOL@SNAPSHOT, or NS/VOL --kept GENERATION", click.get_current_context())
     what = f"the snapshot {called}" if called else f"the kept generation {kept}"
-    confirm(flags, f"cannot purge {namespace}/{of}", f"Destroy {what} of {namespace}/{of}? Nothing brings it back.")
+    question = f"Destroy {what} of {namespace}/{of}? Nothing brings it back."
+    require_yes(question, f"cannot purge {namespace}/{of}", flags)
     return answer(mutate(wire.VolumePurge(namespace, of, called, kept), flags))
 
 

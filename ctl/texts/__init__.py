@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ctl.style import Style
-from ctl.texts import changes, history, instances, local, namespaces, operations, secrets, status, volumes
+from ctl.texts import changes, doctor, history, instances, local, namespaces, operations, secrets, status, volumes
 
 Result = dict[str, Any]
 
@@ -31,6 +31,7 @@ TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "deployed": changes.deployed,
     "deploys": history.points,
     "dev": local.cluster,
+    "doctor": doctor.checks,
     "environment": local.environment,
     "executed": _nothing,
     "instances": instances.instances,

@@ -51,6 +51,8 @@ def _row(row: OperationRow, style: Style) -> list[str]:
 
 
 def _what(row: OperationRow) -> str:
+    if row.code:
+        return f"its journal cannot be read ({row.code})"
     return harmless(row.says or " ".join([row.primitive, *row.namespaces]))
 
 

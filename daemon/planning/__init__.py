@@ -65,9 +65,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of the world. `up` are the ids of instances that run; `taken` the reserved names of each
-    kind, with the namespace that holds them; `subnet` and `services` the ranges that addresses come from; `listening`
-    the ports of the host on which a process of its own can be reached."""
+    """What was seen of the world. `up` are the ids of instances that run; `taken` the names of each kind that are
+    reserved, or used by a stranger, with the namespace that holds them; `subnet` and `services` the ranges that
+    addresses come from; `listening` the ports of the host on which a process of its own can be reached."""
 
     machine: str
     root: str

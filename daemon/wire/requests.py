@@ -301,6 +301,10 @@ class OpAbort(Struct, frozen=True, forbid_unknown_fields=True, tag="op.abort"):
     id: str
 
 
+class Doctor(Struct, frozen=True, forbid_unknown_fields=True, tag="doctor"):
+    """Every assumption of the machine, checked. `ployzd doctor` answers it without a daemon, about the host alone."""
+
+
 class Version(Struct, frozen=True, forbid_unknown_fields=True, tag="version"):
     """What the daemon is."""
 
@@ -315,7 +319,7 @@ Mutation = (
 )  # fmt: skip
 Look = (
     Status | Ps | Logs | History | HistoryShow | Export | NamespaceLs | NamespaceInspect | VolumeLs | VolumeSnapshots
-    | SecretLs | RegistryLs | OpLs | OpShow | Version
+    | SecretLs | RegistryLs | OpLs | OpShow | Doctor | Version
 )  # fmt: skip
 Request = Mutation | Look | Exec | Run | OpResume | OpAbort
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class ResultInstance(Struct, frozen=True):
@@ -226,6 +226,8 @@ class MachineStatus(Struct, frozen=True):
 
 
 class OperationRow(Struct, frozen=True):
+    """`code` is set where not even that much can be told: `operation.unreadable`, and `says` why."""
+
     id: str
     primitive: str
     state: Literal["running", "done", "refused", "taken_back", "stuck"]
@@ -234,6 +236,7 @@ class OperationRow(Struct, frozen=True):
     ended_at: str | None = None
     namespaces: list[str] = []
     says: str = ""
+    code: str = ""
 
 
 class ClusterStatus(Struct, frozen=True):
@@ -245,6 +248,19 @@ class ClusterStatus(Struct, frozen=True):
     pools: list[PoolStatus]
     operations: list[OperationRow]
     stale_since: str | None = None
+
+
+CheckState = Literal["ok", "warning", "failure"]
+
+
+class Check(Struct, frozen=True):
+    """One assumption: what was found, and what to do unless all is well. kind `doctor` has a list `checks` of them."""
+
+    name: str
+    state: CheckState
+    says: str
+    hint: str = field(default="", name="try")
+    machine: str = ""
 
 
 class DeployRow(Struct, frozen=True):

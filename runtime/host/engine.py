@@ -178,6 +178,10 @@ class Host:
             pid=(state.pid if state.pid in members else min(members, default=None)) if status == "running" else None,
         )
 
+    async def addresses(self) -> set[str]:
+        """Those that its instances have, whether they run or not."""
+        return {found.ip for found in await self.all() if found.ip}
+
     async def tail(self, id: str, lines: int) -> str:
         """The last lines that it wrote, to both streams; empty if it is not there."""
         if not self.has(id):

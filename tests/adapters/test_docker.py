@@ -12,6 +12,7 @@ from daemon.node import Instances
 from runtime.container import OPERATION
 from runtime.engines import Engines
 from runtime.instance import (
+    AddressTaken,
     Check,
     Condition,
     EngineProblem,
@@ -21,7 +22,7 @@ from runtime.instance import (
     NotReady,
     Specification,
 )
-from tests.adapters.engines import FOREVER, IMAGE, RealEngine, packed, real_engine, specification
+from tests.adapters.engines import BRIDGE, FOREVER, IMAGE, RealEngine, packed, real_engine, specification
 from tests.adapters.hosts import IMAGE as NO_IMAGE
 from tests.adapters.hosts import Host, real_host
 from tests.fakes.engine import FakeEngine, Program
@@ -43,6 +44,16 @@ class Bench:
         if self.fake:
             self.fake.programs[words] = does
         return words
+
+    def squat(self, id: str, ip: str) -> None:
+        """Somebody else runs a container of this name at this address."""
+        if self.fake:
+            self.fake.stranger(id, ip)
+        elif self.real:
+            raw = self.real.raw
+            there = raw.create_networking_config({BRIDGE.name: raw.create_endpoint_config(ipv4_address=ip)})
+            raw.create_container(IMAGE, list(FOREVER), name=id, networking_config=there)
+            raw.start(id)
 
     def stranger(self, id: str) -> None:
         """Somebody else makes a container of this name."""
@@ -366,3 +377,24 @@ def test_an_unknown_image_is_named_quickly(containers: Bench, pull: str) -> None
     with pytest.raises(ImageMissing, match="nowhere/nothing:1"):
         asyncio.run(containers.instances.resolve("nowhere/nothing:1", pull=pull))
     assert time.monotonic() - began < 12
+
+
+def test_an_address_that_a_stranger_has_is_told(bench: Bench) -> None:
+    mine = specification(bench.image)
+    assert mine.ip
+    squatter = f"squatter-{mine.id}"
+
+    async def story() -> None:
+        await bench.instances.create(mine, "op-1")
+        assert mine.ip not in await bench.instances.addresses()
+        bench.squat(squatter, mine.ip or "")
+        assert mine.ip in await bench.instances.addresses()
+        with pytest.raises(AddressTaken, match=f"{squatter} has its address {mine.ip}"):
+            await bench.instances.start(mine.id)
+        found = await bench.instances.look(mine.id)
+        assert found
+        assert found.status in ("created", "stopped")
+        await bench.instances.take_back(mine.id, "op-1")
+        assert await bench.instances.look(mine.id) is None
+
+    asyncio.run(story())

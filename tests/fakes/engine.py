@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from runtime.container import OPERATION
 from runtime.instance import (
+    AddressTaken,
     Check,
     Condition,
     Ended,
@@ -16,6 +17,7 @@ from runtime.instance import (
     NameTaken,
     NotReady,
     RegistryRefused,
+    SettingIgnored,
     Specification,
     Status,
 )
@@ -80,13 +82,15 @@ class FakeEngine:
     """`programs` are keyed by image, or by the words of a command, which come first.
 
     Every image is here, except `unknown` ones (names or digests) and those `at_registry`, which can be fetched.
-    `moved` gives a tag another meaning. `exists` tells whether the source of a mount does.
+    `moved` gives a tag another meaning. `ignores` names settings (of Bounds) that its kernel
+    does not have. `exists` tells whether the source of a mount does.
     """
 
     touch: Touch = straight
     programs: dict[str | tuple[str, ...], Program] = field(default_factory=dict)
     exists: Callable[[str], bool] = lambda path: True
     unknown: set[str] = field(default_factory=set)
+    ignores: set[str] = field(default_factory=set)
     moved: dict[str, str] = field(default_factory=dict)
     at_registry: dict[str, str] = field(default_factory=dict)
     fetched: set[str] = field(default_factory=set)
@@ -139,6 +143,8 @@ class FakeEngine:
             raise ImageMissing(f"cannot create {specification.id}: there is no image {specification.image}")
         self._require_sources(specification)
         self.instances[specification.id] = Instance(specification, by)
+        if lacks := [name for name in sorted(self.ignores) if getattr(specification.bounds, name)]:
+            raise SettingIgnored(f"the engine made {specification.id} otherwise than asked: {', '.join(lacks)}")
 
     def _require_sources(self, specification: Specification) -> None:
         for mount in specification.mounts:
@@ -156,7 +162,7 @@ class FakeEngine:
         for other in self.instances.values():
             # An address is taken while its instance runs, and no longer.
             if other.up and wanted.ip and other.specification.ip == wanted.ip:
-                raise EngineProblem(f"cannot start {wanted.id}: {other.specification.id} has the address {wanted.ip}")
+                raise AddressTaken(f"cannot start {wanted.id}: {other.specification.id} has its address {wanted.ip}")
         program = self._program(wanted)
         instance.status, instance.restarts, instance.last_exit = "running", 0, None
         instance.log += program.says
@@ -210,9 +216,10 @@ class FakeEngine:
         instance.status, instance.last_exit = "restarting" if again else "stopped", code
         instance.restarts += 1 if again else 0
 
-    def stranger(self, id: str) -> None:
-        """Somebody else makes a container of that name, without our labels."""
-        self.instances[id] = Instance(Specification(id, "sha256:stranger", None, {}), "")
+    def stranger(self, id: str, ip: str | None = None) -> None:
+        """Somebody else makes a container of that name, without our labels; one with an address runs there."""
+        status: Status = "running" if ip else "created"
+        self.instances[id] = Instance(Specification(id, "sha256:stranger", ip, {}), "", status)
 
     # ----------------------------------------------------------------------------------------------- looking
 
@@ -236,6 +243,9 @@ class FakeEngine:
             restarts=found.restarts,
             last_exit=found.last_exit,
         )
+
+    async def addresses(self) -> set[str]:
+        return {each.specification.ip for each in self.instances.values() if each.up and each.specification.ip}
 
     async def tail(self, id: str, lines: int) -> str:
         return "\n".join(self.instances[id].log.splitlines()[-lines:]) if id in self.instances else ""

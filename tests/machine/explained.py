@@ -1,7 +1,8 @@
 """What a machine holds that nothing explains: seen from outside, beside the head, its deploy points and the kept.
 
 A reason to be there is one of: an instance of a head, the generation that a head points at, a kept generation
-that holds a deploy point's snapshot, an address or a hostname that a head stands on.
+that holds a deploy point's snapshot, a snapshot that another dataset descends from, an address or a hostname that a
+head stands on.
 """
 
 import json
@@ -78,11 +79,12 @@ def _containers(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
 
 def _datasets(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
     current, held = _generations(heads), _held(cluster)
-    told = cluster.inside("zfs", "list", "-H", "-t", "all", "-o", "name,ployz:state,mounted")
+    told = cluster.inside("zfs", "list", "-H", "-t", "all", "-o", "name,ployz:state,mounted,origin")
     rows = [line.split("\t") for line in told.splitlines()]
     snapshots = {_path(name) for name, *_ in rows if "@" in name}
     owners = {path[:3] for path in snapshots}
-    for name, state, mounted in rows:
+    held |= {(path[0], path[1], path[3]) for path in map(_path, {row[3] for row in rows} - {"-"})}
+    for name, state, mounted, _ in rows:
         path = _path(name)
         if len(path) == 3 and path in current and (state, mounted) != ("current", "yes"):
             yield f"the generation {name} is {state}, mounted: {mounted}"

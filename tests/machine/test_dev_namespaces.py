@@ -36,6 +36,12 @@ class Host:
     def words(self, request: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "tests.machine.standin", "ask", json.dumps({"type": f"dev.{request}"}))
 
+    def ask_within(self, *within: str) -> str:
+        """The code of the failure of an `up` that is begun by these words."""
+        env = (f"PYTHONPATH={HOUSE}", f"PLOYZ_DEV_DIR={self.root}")
+        told = asyncio.run(finish("env", *env, *within, *self.words("up"), may_exit=(3,)))
+        return str(json.loads(told.out.splitlines()[-1])["error"]["code"])
+
     def ask(self, request: str) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
         """The exit code of a command, its answer, and its events."""
         env = (f"PYTHONPATH={HOUSE}", f"PLOYZ_DEV_DIR={self.root}")
@@ -222,7 +228,7 @@ def test_down_finds_a_cluster_whose_folder_somebody_removed(host: Host) -> None:
 def test_an_up_whose_daemon_ends_is_taken_back_and_says_what_its_log_said(host: Host) -> None:
     (host.root / "broken").touch()
     code, answer, events = host.ask("up")
-    assert (code, answer["error"]["state"]) == (4, "taken_back")
+    assert (code, answer["error"]["state"], answer["error"]["code"]) == (4, "taken_back", "dev.machine")
     assert BROKEN in answer["error"]["why"]
     assert [event["kind"] for event in events[-2:]] == ["undoing", "undone"]
     (host.root / "broken").unlink()
@@ -246,6 +252,13 @@ def test_an_up_that_is_interrupted_is_taken_back(host: Host) -> None:
     (host.root / "out").unlink()
     assert (last["error"]["code"], last["error"]["state"]) == ("dev.interrupted", "taken_back")
     assert host.left() == []
+
+
+def test_without_rights_or_control_groups_it_is_refused(host: Host) -> None:
+    assert host.ask_within("unshare", "--user", "--") == "dev.root"
+    without = 'grep -o "/sys/fs/cgroup[^ ]*" /proc/self/mounts | sort -ru | xargs umount && exec "$@"'
+    assert host.ask_within("unshare", "--mount", "--", "sh", "-c", without, "sh") == "dev.cgroups"
+    assert not (host.root / "dev").exists()
 
 
 def test_what_others_made_is_not_touched(host: Host) -> None:

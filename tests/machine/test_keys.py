@@ -175,3 +175,4 @@ def test_one_that_takes_too_much_memory_is_told(light: Cluster) -> None:
     wait_until(ended, "the greedy one was killed")
     warnings = light.ctl("status").json["warnings"]
     assert [said for said in warnings if "lite/greedy used more memory than resources.memory lets it" in said]
+    light.deployed(lite())

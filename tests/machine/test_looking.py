@@ -150,8 +150,9 @@ def test_history_tells_every_deploy_and_its_manifest(light: Cluster) -> None:
     assert newest["who"] == "root"
     assert newest["images"]["web"].startswith("ployz-demo/web:2@sha256:")
     shown = light.done("history", "show", "lite", str(first))
-    assert (shown["deploy"]["number"], shown["manifest"]) == (first, lite(1))
-    assert light.plain("history", "show", "lite", str(first), "--manifest").out == lite(1)
+    again = f'data = "deploy {first}"\n{lite(1)}'
+    assert (shown["deploy"]["number"], shown["manifest"]) == (first, again)
+    assert light.plain("history", "show", "lite", str(first), "--manifest").out == again
     text = light.plain("history", "lite").out
     for words in (str(first), str(second["deploy"]), "root", newest["operation"], "ployz-demo/web:2"):
         assert words in text

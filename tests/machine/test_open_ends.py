@@ -38,8 +38,8 @@ def test_an_operation_goes_on_without_its_client_and_is_attached_to_again(shop: 
 @contextmanager
 def somebody_in(cluster: Cluster, generation: Path) -> Iterator[None]:
     """A process whose working directory is in a generation, once it is mounted: it can't be unmounted meanwhile."""
-    seen = Path(f"/proc/{cluster.holder()}/root{generation}")
-    wait_until(lambda: os.path.ismount(seen), f"{generation} is mounted")
+    seen, mounts = Path(f"/proc/{cluster.holder()}/root{generation}"), Path(f"/proc/{cluster.holder()}/mountinfo")
+    wait_until(lambda: f" {generation} " in mounts.read_text(), f"{generation} is mounted")
     words = ("nsenter", "--target", str(cluster.holder()), "--mount", f"--wd={seen}", "sleep", "infinity")
     with subprocess.Popen(words) as process:
         wait_until(lambda: os.readlink(f"/proc/{process.pid}/cwd").endswith(generation.name), "somebody is in it")

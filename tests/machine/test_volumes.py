@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.machine.cluster import Cluster, wait_until
+from tests.machine.cluster import DEMO, Cluster, wait_until
 from tests.machine.manifests import demo
 
 
@@ -82,13 +83,23 @@ def test_stdout_and_stdin_and_what_is_refused(shop: Cluster, tmp_path: Path) -> 
     assert shop.datasets() == before
 
 
+def test_an_export_that_does_not_fit_is_none(shop: Cluster, tmp_path: Path) -> None:
+    before, file = shop.datasets(), tmp_path / "data.zst"
+    words = (sys.executable, "-P", "-m", "ctl", "--json", "volume", "export", "shop/data", "-o", str(file))
+    limited = ("sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *words)
+    ran = subprocess.run(limited, env=shop.environment, cwd=DEMO, capture_output=True, timeout=60)
+    assert (ran.returncode, json.loads(ran.stdout)["error"]["code"]) == (1, "export.unwritten")
+    assert list(tmp_path.iterdir()) == []
+    wait_until(lambda: shop.datasets() == before, "nothing of it is left")
+
+
 def test_a_named_snapshot_stays_until_it_is_purged(shop: Cluster) -> None:
     shop.done("volume", "snapshot", "shop/data", "before")
     assert shop.ctl("volume", "snapshot", "shop/data", "before").error["code"] == "snapshot.exists"
     shop.deployed(demo(2))
     [named] = [s for s in shop.done("volume", "snapshots", "shop/data")["snapshots"] if s["name"] == "before"]
     assert named["needed"] == ["the name before"]
-    assert shop.ctl("volume", "purge", "shop/data@before").error["code"] == "question.unasked"
+    assert shop.ctl("volume", "purge", "shop/data@before").error["code"] == "question.unanswered"
     shop.done("volume", "purge", "shop/data@before", "--yes")
     assert named["guid"] not in json.dumps(shop.done("volume", "snapshots", "shop/data"))
     for row in shop.done("volume", "ls", "--kept")["volumes"]:

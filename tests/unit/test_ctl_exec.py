@@ -2,8 +2,12 @@
 
 import signal
 
+import pytest
+
+from ctl.flags import Flags
+from ctl.program import program
 from daemon import wire
-from daemon.wire import Error, Failure, Input, Output, Success
+from daemon.wire import Error, Failure, Input, Output, Refused, Success
 from tests.fakes.ployzd import Scene, Talk, answering, daemon, document
 from tests.fakes.terminal import ployzctl, ployzctl_bytes, terminal
 
@@ -111,6 +115,13 @@ def test_a_terminal_that_is_none_is_refused() -> None:
         "ployzctl: cannot run the command: because stdin is not a terminal, and --tty needs one\n"
         "  try: the same without --tty\n",
     )
+
+
+def test_a_terminal_that_is_none_has_a_code_of_its_own() -> None:
+    words = ["exec", "-it", "shop/db", "--", "sh"]
+    with program.make_context("ployzctl", words, obj=Flags()) as context, pytest.raises(Refused) as refused:
+        program.invoke(context)
+    assert refused.value.code == "exec.terminal"
 
 
 def test_an_interrupt_without_a_terminal_ends_it() -> None:

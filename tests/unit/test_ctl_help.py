@@ -31,7 +31,8 @@ ALL = dict(commands(program))
 def test_these_are_all_commands() -> None:
     assert set(ALL) == {
         *("branch apply", "promote"),
-        *("deploy", "rollback", "status", "ps", "logs", "exec", "history show", "export", "version", "help"),
+        *("deploy", "rollback", "status", "ps", "logs", "exec", "history show", "export"),
+        *("doctor", "version", "help"),
         *("restart", "stop", "start", "scale", "run"),
         *("namespace ls", "namespace inspect", "namespace rm"),
         *("volume ls", "volume snapshots", "volume snapshot", "volume resize", "volume purge"),

@@ -115,6 +115,24 @@ def test_the_second_interrupt_lets_go_and_says_how_to_come_back() -> None:
     assert "try: ployzctl op show op-aaaaaaaaaaaa -f" in re.sub("\x1b\\[[0-9;]*m", "", person.seen)
 
 
+def test_who_reads_documents_is_told_by_codes_of_letting_go_and_of_an_interrupt() -> None:
+    asked = threading.Event()
+    scenes = (begun, aborting(asked, COMMITTED), begun)
+    with daemon(*scenes) as playing:
+        with terminal("--events", *MINE, "--socket", playing.socket) as person:
+            person.until('"doing"')
+            person.process.send_signal(signal.SIGINT)
+            assert asked.wait(20)
+            person.process.send_signal(signal.SIGINT)
+            assert person.ends() == 1
+        assert '"code":"detached"' in person.seen
+        with terminal("--events", "op", "show", ID, "-f", "--socket", playing.socket) as person:
+            person.until('"doing"')
+            person.process.send_signal(signal.SIGINT)
+            assert person.ends() == 1
+        assert '"code":"interrupted"' in person.seen
+
+
 def test_a_look_ends_at_once() -> None:
     with daemon(begun) as playing, terminal("op", "show", ID, "-f", "--socket", playing.socket) as person:
         person.until("stop db")

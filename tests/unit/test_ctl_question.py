@@ -1,6 +1,9 @@
 """What destroys data for good is asked at a terminal, and refused where nobody can be asked."""
 
 import json
+from pathlib import Path
+
+import pytest
 
 from tests.fakes.terminal import ployzctl, terminal
 
@@ -25,10 +28,30 @@ def test_without_purge_nothing_is_asked() -> None:
     assert json.loads(done.out)["error"]["code"] == "daemon.unreachable"
 
 
-def test_a_person_types_the_name_or_nothing_happens() -> None:
-    for typed, code, says in ((b"shp\n", 3, "something else was typed"), (b"shop\n", 1, "cannot reach the daemon")):
-        with terminal(*PURGE) as person:
-            person.until("Type shop if it is meant")
-            person.types(typed)
-            assert person.ends() == code
-            assert says in person.seen
+@pytest.mark.parametrize(
+    ("typed", "code", "says"), [(b"shp\n", 3, "question.differs"), (b"shop\n", 1, "daemon.unreachable")]
+)
+def test_a_person_types_the_name_or_nothing_happens(typed: bytes, code: int, says: str) -> None:
+    with terminal("--json", *PURGE) as person:
+        person.until("Type shop if it is meant")
+        person.types(typed)
+        assert person.ends() == code
+        assert says in person.seen
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "says"),
+    [(b"n\n", 3, "question.no"), (b"\n", 3, "question.no"), (b"y\n", 1, "daemon.unreachable")],
+)
+def test_a_person_says_yes_or_nothing_happens(typed: bytes, code: int, says: str) -> None:
+    with terminal("--json", "volume", "purge", "shop/data@first", "--socket", "/nowhere") as person:
+        person.until("Nothing brings it back")
+        person.types(typed)
+        assert person.ends() == code
+        assert says in person.seen
+
+
+def test_an_export_needs_a_place_that_can_be_written(tmp_path: Path) -> None:
+    words = ("volume", "export", "shop/data", "--socket", "/nowhere")
+    done = ployzctl("--json", *words, "-o", str(tmp_path / "nowhere" / "data.zst"))
+    assert (done.code, json.loads(done.out)["error"]["code"]) == (3, "export.unwritable")

@@ -34,11 +34,12 @@ def test_what_is_taken_of_stdin(given: bytes, taken: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "code"), [(b"", "empty"), (b"\n", "empty"), (b"x" * (LARGEST_SECRET + 1), "too_large")]
+    ("given", "code"),
+    [(b"", "secret.empty"), (b"\n", "secret.empty"), (b"x" * (LARGEST_SECRET + 1), "secret.too_large")],
 )
 def test_what_cannot_be_a_secret_is_not_even_sent(given: bytes, code: str) -> None:
     done = ployzctl("secret", "set", "shop/KEY", "--socket", "/nowhere", "--json", input=given)
-    assert (done.code, document(done.out)["error"]["code"]) == (3, f"secret.{code}")
+    assert (done.code, document(done.out)["error"]["code"]) == (3, code)
 
 
 def test_what_is_typed_is_not_shown() -> None:

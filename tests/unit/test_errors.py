@@ -9,6 +9,10 @@ from ctl.show import USAGE
 from daemon.problems import CODES
 
 HOUSE = Path(__file__).parents[2]
+NOT_PROVOKED = {
+    "dev.stuck": "it takes a process that the kernel does not end",
+}
+"""The codes that no test brings about, and why."""
 RAISE = {"Refused": 0, "TakenBack": 0, "Stuck": 0, "Problem": 0, "Error": 0, "require": 1}
 """Where the code stands among the arguments of each."""
 OF_MANIFESTS = {"Fault": 0, "_fault": 0, "Unfit": 0, "_refused": 0}
@@ -22,6 +26,68 @@ def test_every_code_is_documented_with_an_example() -> None:
     for code, cells in rows.items():
         assert all(cells), f"the row of {code} has an empty cell"
         assert "`" in cells[-1], f"the row of {code} has no example"
+
+
+def test_a_failure_that_a_test_makes_up_is_not_provoked() -> None:
+    made = "def test_x():\n raise Refused('pool.full', 'x')\n assert code == 'pool.full' or code == 'zfs.failed'\n"
+    tree = ast.parse(f"{made} assert ZfsProblem('x')\n assert code == 'claim.held'")
+    [test] = tree.body
+    assert isinstance(test, ast.FunctionDef)
+    assert looked_at(test, tree) - made_up(test) == {"claim.held"}
+
+
+def test_every_code_is_provoked() -> None:
+    """Naming a code is not enough: somebody brings its failure about and looks at the code that comes of it."""
+    wanted = raised() - set(NOT_PROVOKED)
+    assert wanted - provoked() == set(), "no test brings these about"
+    assert set(NOT_PROVOKED) & provoked() == set(), "these are provoked after all"
+
+
+def provoked() -> set[str]:
+    """The codes that are looked at in a test which did not make up the failure itself."""
+    samples = (HOUSE / "tests").rglob("*.error")
+    found = {file.read_text().partition(":")[0] for file in samples}
+    for file in (HOUSE / "tests").rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        for test in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+            found |= looked_at(test, tree) - made_up(test)
+    return found
+
+
+def looked_at(test: ast.FunctionDef, tree: ast.Module) -> set[str]:
+    """The words in its assertions, in the calls of what asserts, and in the tables that it is run for."""
+    places = [node for node in ast.walk(test) if isinstance(node, ast.Assert) or _asserts(node)]
+    if places:
+        named = {node.id for each in test.decorator_list for node in ast.walk(each) if isinstance(node, ast.Name)}
+        places += [*test.decorator_list, *(node for node in tree.body if _assigns(node) in named)]
+    words = (node.value for place in places for node in ast.walk(place) if isinstance(node, ast.Constant))
+    return {code for word in words if isinstance(word, str) for code in _CODE.findall(word)}
+
+
+_CODE = re.compile(r"[a-z_]+\.[a-z_]+|usage|bug|interrupted|detached")
+
+
+def _asserts(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and _called(node).startswith(("assert_", "require_", "refused"))
+
+
+def _assigns(node: ast.stmt) -> str:
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name
+    return ""
+
+
+def made_up(test: ast.FunctionDef) -> set[str]:
+    """The codes of failures that it makes itself: to look at those proves nothing."""
+    calls = [node for node in ast.walk(test) if isinstance(node, ast.Call)]
+    in_words = {code for call in calls if _called(call) in RAISE for code in _said(call, RAISE[_called(call)])}
+    made = {_called(call) for call in calls}
+    return in_words | {code for kind, code in CODES if kind.__name__ in made}
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
 
 
 def documented() -> dict[str, list[str]]:

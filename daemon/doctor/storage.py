@@ -1,0 +1,36 @@
+"""The pool: whether it answers, how full it is, and what its ZFS can do."""
+
+from typing import Protocol
+
+from daemon.doctor.assumption import Finding, failure, ok, warning
+from daemon.rows import FILLING_UP
+from daemon.seeing import FULL
+from dataplane.dataset import Space
+from dataplane.zfs import Abilities
+
+
+class Pool(Protocol):
+    """Raises dataset.ZfsProblem."""
+
+    async def space(self) -> Space: ...
+
+
+async def pool(asked: Pool) -> Finding:
+    return judge_pool(await asked.space())
+
+
+def judge_pool(space: Space) -> Finding:
+    percent = 100 * space.used // max(space.size, 1)
+    says = f"it is {percent} % full ({space.used / 2**30:.1f} of {space.size / 2**30:.1f} GiB)"
+    if space.used > FULL * space.size:
+        return failure(f"{says}, and above {FULL:.0%} nothing is changed", "free space in it, or make it larger")
+    if space.used >= FILLING_UP * space.size:
+        return warning(says, f"free space in it, or make it larger: above {FULL:.0%} every change is refused")
+    return ok(says)
+
+
+async def zfs(abilities: Abilities) -> Finding:
+    """Asked at the daemon's start, of the program itself."""
+    if abilities.several_snapshots:
+        return ok("OpenZFS: snapshots of several volumes are one command")
+    return ok("zfs-fuse: snapshots of several volumes are one command below their namespace")
