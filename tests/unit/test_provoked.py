@@ -12,9 +12,12 @@ from daemon.primitive import NotSo
 from daemon.problems import refused
 from daemon.store import FREE, Store
 from daemon.wire import (
+    Branch,
+    Deploy,
     How,
     Mutation,
     Problem,
+    Promote,
     RegistryLogin,
     Rollback,
     Run,
@@ -131,6 +134,11 @@ REFUSED: list[tuple[Mutation, str]] = [
     (RegistryLogin("example.com", "", b"x"), "registry.credentials"),
     (VolumeSnapshot("shop", "data", "No Name"), "name.invalid"),
     (VolumePurge("shop", "data"), "purge.what"),
+    (Branch("shop", "shop"), "branch.itself"),
+    (Branch("shop", "pr-42", volumes={"dta": "fresh"}), "branch.unknown"),
+    (Branch("shop", "pr-42", sets={"wbe.replicas": "2"}), "set.service"),
+    (Branch("shop", "pr-42", sets={"web": "2"}), "set.key"),
+    (Promote("shop", "shop"), "promote.itself"),
     (VolumePurge("shop", "data", kept="op-none"), "generation.missing"),
 ]
 
@@ -142,6 +150,14 @@ def test_what_makes_no_sense_is_refused_by_its_code(request_: Mutation, code: st
     failure = asked(world, request_)
     assert (failure.code, failure.state) == (code, "refused"), failure
     assert_same(unclaimed(seen(world)), unclaimed(before), f"{code}, and")
+
+
+def test_what_has_other_volumes_is_not_promoted() -> None:
+    world = prepared(REPLACE).copy()
+    more = '[services.db]\nimage = "db:1"\nvolumes = { more = "/data" }\n[volumes.more]\n'
+    assert ask(world, Deploy(f'namespace = "blog"\n{more}'), "op-blog") == "done"
+    failure = asked(world, Promote("blog", "shop"))
+    assert (failure.code, failure.state) == ("promote.volumes", "refused")
 
 
 def test_a_command_has_no_instance_of_its_own_beside_a_program_of_the_machine() -> None:
