@@ -127,11 +127,8 @@ class Undertaking:
         return await self._conclude(story := self._begin({}, {}, plan), self._pass_by(story, plan, use))
 
     async def _pass_by(self, story: Story, plan: Any, use: Callable[[Any], Awaitable[Any]]) -> Any:
-        try:
-            await self.means.store.begin(record_of(story.heading, self.means.machine))
-        except (StoreDown, Problem, asyncio.CancelledError) as failure:
-            return await self.means.engine.resolve(story, self.primitive, plan, failure)
-        return await self.means.engine.pass_by(story, self.primitive, plan, lambda: use(plan))
+        engine = self.means.engine
+        return await self._recorded(story, plan, lambda: engine.pass_by(story, self.primitive, plan, lambda: use(plan)))
 
     async def _require_new(self) -> None:
         """An id that was used, here before its journal was lost or elsewhere, marks what is not this operation's."""
@@ -170,12 +167,15 @@ class Undertaking:
         story.listeners.append(self.hear)
 
     async def _run(self, story: Story, plan: Any) -> Any:
+        return await self._recorded(story, plan, lambda: self.means.engine.run(story, self.primitive, plan))
+
+    async def _recorded(self, story: Story, plan: Any, go: Callable[[], Awaitable[Any]]) -> Any:
         """No step runs before the record exists: a claim without a record has done nothing."""
         try:
             await self.means.store.begin(record_of(story.heading, self.means.machine))
         except (StoreDown, Problem, asyncio.CancelledError) as failure:
             return await self.means.engine.resolve(story, self.primitive, plan, failure)
-        return await self.means.engine.run(story, self.primitive, plan)
+        return await go()
 
     async def _conclude(self, story: Story, effort: Awaitable[Any]) -> Success:
         answer: Success | Failure

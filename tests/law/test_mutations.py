@@ -101,8 +101,8 @@ MUTATIONS = (
     Mutation(
         "a cancellation is not a failure",
         "daemon/engine.py",
-        "except (Exception, CancelledError) as failure:",
-        "except Exception as failure:",
+        "            raise\n        except (Exception, CancelledError) as failure:",
+        "            raise\n        except Exception as failure:",
         ("cut:replace a writer",),
     ),
     Mutation(
