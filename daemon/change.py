@@ -95,7 +95,8 @@ class Change(Struct, frozen=True):
     those of another namespace that are `copied`. `pauses` are instances that stand still for that instant.
     `left` are services that are not touched, whether they run or not.
     `drops` are those of volumes that the next head no longer names; `forgets` the deploy points that go.
-    One that `removes` the namespace leaves a tombstone instead of the head `after`, which has nothing in it.
+    One that `removes` the namespace leaves a tombstone instead of the head `after`, which has nothing in it; one that
+    `purges` it frees the snapshots with the guids `dooms`, and those that it took itself.
     """
 
     operation: str
@@ -122,6 +123,7 @@ class Change(Struct, frozen=True):
     forgets: tuple[int, ...] = ()
     removes: bool = False
     purges: bool = False
+    dooms: tuple[str, ...] = ()
 
     @property
     def nothing(self) -> bool:

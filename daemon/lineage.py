@@ -76,6 +76,22 @@ async def free(datasets: Datasets, within: str, doomed: Collection[str]) -> None
             await datasets.promote(found.promote)
 
 
+def held_by(found: Iterable[Dataset], within: str) -> set[str]:
+    """The guids of the snapshots that are in the namespace dataset `within`, or that something in it came from.
+
+    Promotions move snapshots between namespaces: one that a user named in another is left to that one.
+    """
+    there = list(found)
+    inside = [dataset for dataset in there if dataset.name.startswith((f"{within}/", f"{within}@"))]
+    wanted = {dataset.name for dataset in inside if "@" in dataset.name} | {dataset.origin for dataset in inside}
+    namespace = within.rpartition("/")[2]
+    return {
+        dataset.guid
+        for dataset in there
+        if dataset.name in wanted and ("name" not in dataset.marks or dataset.marks.get("namespace") == namespace)
+    }
+
+
 def freeing(found: Iterable[Dataset], within: str, doomed: Collection[str]) -> Freeing:
     """Decide it from all datasets there are. `doomed` are the guids of snapshots that nobody names any more.
 

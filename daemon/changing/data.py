@@ -118,7 +118,8 @@ def free(change: Change, node: Node) -> Step:
         names = [change.after.namespace]
         doomed = {held.guid for held in await node.records.forgotten(change.after.namespace)}
         if change.purges:
-            doomed |= {dataset.guid for dataset in await node.datasets.below(within) if "@" in dataset.name}
+            below = await node.datasets.below(node.datasets.root)
+            doomed |= {*change.dooms, *(one.guid for one in below if one.name.endswith(f"@{change.operation}"))}
             names = list(await node.records.namespaces())
         await lineage.free(node.datasets, within, doomed - await _needed(names, node))
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from daemon import changing
 from daemon.change import Change
+from daemon.lineage import held_by
 from daemon.manifest import Manifest
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
@@ -46,10 +47,17 @@ async def plan(ask: NamespaceRm, node: Node, by: By) -> Plan:
         after=Head(ask.namespace, last, by.operation, by.at, by.who, "", {}, {}),
         removes=True,
         purges=ask.purge,
+        dooms=await _doomed(ask.namespace, node) if ask.purge else (),
         forgets=tuple(sorted({*points, *((last,) if record.head else ())})) if ask.purge else (),
         warnings=(),
     )
     return Plan(change, held)
+
+
+async def _doomed(namespace: str, node: Node) -> tuple[str, ...]:
+    """Chosen beforehand: once a clone is gone, nothing tells which snapshot it came from."""
+    root = node.datasets.root
+    return tuple(sorted(held_by(await node.datasets.below(root), f"{root}/{namespace}")))
 
 
 def steps(plan: Plan, node: Node) -> list[Part]:

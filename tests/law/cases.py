@@ -76,6 +76,8 @@ HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
 SCRUB = 'hooks = { on_branch = ["scrub"] }'
 BAD_SCRUB = 'hooks = { on_branch = ["scrub-badly"] }'
 PR = Branch("shop", "pr-42")
+PR2 = shop(db=2, namespace="pr-42")
+PURGE = NamespaceRm("shop", purge=True)
 BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
 
 
@@ -183,6 +185,10 @@ CASES = (
     Case("branch a branch", (shop(), PR), Branch("pr-42", "pr-43")),
     Case("deploy into a branch", (shop(), PR), shop(db=2, namespace="pr-42")),
     Case("replace a writer that was branched", (shop(), PR), shop(db=2)),
+    Case("purge a branch", (shop(), PR), NamespaceRm("pr-42", purge=True)),
+    Case("purge a branch that was deployed into", (shop(), PR, PR2), NamespaceRm("pr-42", purge=True)),
+    Case("purge the source of a branch", (shop(), PR), NamespaceRm("shop", purge=True)),
+    Case("purge a branch without its source", (shop(), PR, PURGE), NamespaceRm("pr-42", purge=True)),
     Case("promote", (shop(), PR, shop(web="2", namespace="pr-42")), Promote("pr-42", "shop")),
     Case("promote with data", (shop(), PR, shop(db=2, namespace="pr-42")), Promote("pr-42", "shop", with_data=True)),
     Case("roll back a promote", (shop(), PR, Promote("pr-42", "shop", with_data=True)), Rollback("shop")),

@@ -84,6 +84,15 @@ def test_a_branch_that_fails_is_taken_back_and_its_source_never_noticed(shop_alo
     assert (shop.datasets(), shop.container_ids()) == before
 
 
+def test_a_purged_branch_leaves_what_was_there_before_it(shop: Cluster) -> None:
+    before = shop.datasets(), shop.container_ids(), dict(shop.rows())
+    shop.done("branch", "apply", "shop", "pr-42")
+    shop.get("/rows", method="POST", host=PR)
+    shop.done("restart", "pr-42/db")
+    shop.done("namespace", "rm", "pr-42", "--purge", "--yes")
+    assert (shop.datasets(), shop.container_ids(), dict(shop.rows())) == before
+
+
 def test_what_cannot_be_branched_is_refused(shop_alone: Cluster) -> None:
     shop = shop_alone
     for words, code in (

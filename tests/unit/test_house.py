@@ -18,6 +18,7 @@ MAY_IMPORT = {
             "daemon.node",
             "daemon.primitive",
             "daemon.wire",
+            "daemon.lineage",
             "daemon.manifest",
             "daemon.manifest_sets",
             "daemon.manifest_data",
