@@ -9,7 +9,7 @@ program = group(Group, None, "Run a small fleet by primitives: each command does
 program.sections = (
     ("Change", ("deploy", "rollback", "branch", "promote", "namespace")),
     ("Services", ("restart", "stop", "start", "scale", "run", "secret", "registry")),
-    ("Data", ("volume",)),
+    ("Data", ("volume", "fork-volume")),
     ("Look", ("status", "ps", "logs", "exec", "history", "export", "doctor")),
     ("Operations", ("op",)),
     ("This machine", ("dev", "context", "version", "help")),
@@ -25,6 +25,7 @@ program.lazy = {
     "scale": ("running:scale", "Give a service another number of instances."),
     "run": ("executing:run", "Run a command in an instance of its own."),
     "namespace": ("namespaces:namespace", "List namespaces, look into one, or remove it."),
+    "fork-volume": ("volumes:fork", "Make a volume that begins as another one is now."),
     "volume": ("volumes:volume", "List, snapshot, resize, purge, export and import volumes."),
     "secret": ("secrets:secret", "Set, list and remove the secrets of a namespace."),
     "registry": ("registries:registry", "Log in to registries of images, and out."),

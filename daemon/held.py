@@ -25,14 +25,14 @@ Below = Sequence[Dataset] | None
 
 def namespace(head: Head, below: Below, root: str) -> NamespaceRow:
     routes = sorted(route for service in head.services.values() for route in service.routes)
-    held = _alone(below, f"{root}/{head.namespace}")
+    held = alone(below, f"{root}/{head.namespace}")
     return NamespaceRow(head.namespace, head.deploy, head.at, sorted(head.services), sorted(head.volumes), routes, held)
 
 
 def removed(point: DeployPoint, below: Below, root: str) -> RemovedRow:
     """Of a namespace without a head, by its last deploy point."""
     name = point.head.namespace
-    return RemovedRow(name, point.head.deploy, _alone(below, f"{root}/{name}"))
+    return RemovedRow(name, point.head.deploy, alone(below, f"{root}/{name}"))
 
 
 def seen(head: Head | None, points: Sequence[DeployPoint], below: Below, root: str) -> NamespaceSeen:
@@ -91,7 +91,8 @@ def _kept(below: Iterable[Dataset], within: str, current: set[str]) -> list[Kept
     ]
 
 
-def _alone(below: Below, within: str) -> int | None:
+def alone(below: Below, within: str) -> int | None:
+    """The bytes that the datasets below `within` hold and no other dataset does; None if nobody knows."""
     return None if below is None else _sum(below, f"{within}/")
 
 

@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 import msgspec
 
-from daemon import held, logs, problems, rows, volume_rows, wire
+from daemon import family, held, logs, problems, rows, volume_rows, wire
 from daemon.executing import Executes, attend, execute
 from daemon.finding import Mirror, heads, namespace, service
 from daemon.manifest_data import with_data
 from daemon.records import DeployPoint, Head, Machine, Namespace
 from daemon.server import Emit
 from daemon.wire import (
+    BranchDiff,
+    BranchDifference,
+    BranchLs,
     ClusterStatus,
     Exec,
     Export,
@@ -44,7 +47,7 @@ from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, EngineUnavailable, Specification
 
 Looked = (
-    VolumeLs | VolumeSnapshots | SecretLs | RegistryLs | NamespaceLs | NamespaceInspect
+    VolumeLs | VolumeSnapshots | SecretLs | RegistryLs | NamespaceLs | NamespaceInspect | BranchLs | BranchDiff
     | Status | Ps | Logs | History | HistoryShow | Export | Version
 )  # fmt: skip
 
@@ -89,6 +92,10 @@ class Looking:
         match request:
             case NamespaceLs():
                 return await self._namespaces()
+            case BranchLs(namespace=name):
+                return await self._branches(name)
+            case BranchDiff():
+                return await self._difference(request)
             case NamespaceInspect(namespace=name):
                 return await self._namespace(name)
             case Status():
@@ -145,6 +152,21 @@ class Looking:
         head, points = self._past(name, f"inspect {name}")
         below, warnings = await self._datasets()
         return self._told("namespace", held.seen(head, points, below, self.pool.root), warnings)
+
+    async def _branches(self, of: str | None) -> Success:
+        if of:
+            self._head(of, f"show the branches of {of}")
+        below, warnings = await self._datasets()
+        found = family.branches(heads(self.mirror), below, self.pool.root, of)
+        return self._told("branches", {"branches": found}, warnings)
+
+    async def _difference(self, request: BranchDiff) -> Success:
+        cannot = f"compare {request.source} and {request.target}"
+        source, target = self._head(request.source, cannot), self._head(request.target, cannot)
+        below, warnings = await self._datasets()
+        held = family.volumes(source, target, below, self.pool.root)
+        told = BranchDifference(request.source, request.target, family.code(source, target), held)
+        return self._told("difference", told, warnings)
 
     async def _datasets(self) -> tuple[held.Below, list[str]]:
         try:

@@ -4,11 +4,11 @@ from typing import Literal, cast
 
 import click
 
-from ctl.ask import mutate
+from ctl.ask import look, mutate
 from ctl.flags import Flags
 from ctl.grammar import Group, command, group
 from ctl.show import Answer, answer
-from daemon.wire import Branch, Promote
+from daemon.wire import Branch, BranchDiff, BranchLs, Promote
 
 MODE = click.Choice(["branch", "fresh"])
 Modes = Literal["branch", "fresh"]
@@ -62,6 +62,23 @@ def _pair(word: str) -> tuple[str, str]:
     return name, value
 
 
+@command("ls", example="ployzctl branch ls shop")
+@click.argument("namespace", metavar="[NS]", required=False)
+@click.pass_obj
+def ls(flags: Flags, namespace: str | None) -> Answer:
+    """Show what was branched from what, and the bytes that each alone holds."""
+    return answer(look(BranchLs(namespace), flags))
+
+
+@command("diff", example="ployzctl branch diff shop pr-42")
+@click.argument("source", metavar="SOURCE")
+@click.argument("target", metavar="TARGET")
+@click.pass_obj
+def diff(flags: Flags, source: str, target: str) -> Answer:
+    """Show what differs between two namespaces, in code and in bytes of data."""
+    return answer(look(BranchDiff(source, target), flags))
+
+
 class Branches(Group):
     """`branch preview …` is `branch apply --preview …`."""
 
@@ -74,7 +91,8 @@ class Branches(Group):
 
 
 branch = group(Branches, "branch", "Copy a namespace with its data, and see what came from what.")
-branch.add_command(apply)
+for one in (apply, ls, diff):
+    branch.add_command(one)
 
 
 @command("promote", example="ployzctl promote pr-42 shop", changes=True)

@@ -118,6 +118,27 @@ def import_(flags: Flags, file: str, name: tuple[str, str, str | None]) -> Answe
     return answer(carried(request, flags, carry, size)[0])
 
 
+@command("restore", example="ployzctl volume restore shop/data@before-cleanup shop/data2", changes=True)
+@click.argument("name", metavar="NS/VOL@SNAPSHOT", callback=volume_name)
+@click.argument("target", metavar="NS2/VOL2", callback=volume_name)
+@click.pass_obj
+def restore(flags: Flags, name: tuple[str, str, str | None], target: tuple[str, str, str | None]) -> Answer:
+    """Make a new volume of a snapshot of another one, which stays as it is."""
+    namespace, of, called = name
+    if called is None:
+        raise click.UsageError(f"{namespace}/{of} names no snapshot: NS/VOL@SNAPSHOT", click.get_current_context())
+    return answer(mutate(wire.VolumeRestore(namespace, of, called, *_whole(target)), flags))
+
+
+@command("fork-volume", example="ployzctl fork-volume shop/data scratch/data", changes=True)
+@click.argument("name", metavar="NS/VOL", callback=volume_name)
+@click.argument("target", metavar="NS/VOL2", callback=volume_name)
+@click.pass_obj
+def fork(flags: Flags, name: tuple[str, str, str | None], target: tuple[str, str, str | None]) -> Answer:
+    """Make a new volume that begins as another one is now, in no time; nothing that can be written is shared."""
+    return answer(mutate(wire.VolumeFork(*_whole(name), *_whole(target)), flags))
+
+
 def _whole(name: tuple[str, str, str | None]) -> tuple[str, str]:
     namespace, of, called = name
     if called is not None:
@@ -125,5 +146,5 @@ def _whole(name: tuple[str, str, str | None]) -> tuple[str, str]:
     return namespace, of
 
 
-for one in (ls, snapshots, snapshot, resize, purge, export, import_):
+for one in (ls, snapshots, snapshot, restore, resize, purge, export, import_):
     volume.add_command(one)

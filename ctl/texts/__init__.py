@@ -6,7 +6,19 @@ from typing import Any
 import msgspec
 
 from ctl.style import Style
-from ctl.texts import changes, doctor, history, instances, local, namespaces, operations, secrets, status, volumes
+from ctl.texts import (
+    branches,
+    changes,
+    doctor,
+    history,
+    instances,
+    local,
+    namespaces,
+    operations,
+    secrets,
+    status,
+    volumes,
+)
 
 Result = dict[str, Any]
 
@@ -25,10 +37,12 @@ def _nothing(_: Result, __: Style) -> str:
 
 TEXTS: Mapping[str, Callable[[Result, Style], str]] = {
     "branched": changes.branched,
+    "branches": branches.branches,
     "clusters": local.clusters,
     "contexts": local.contexts,
     "deploy": history.point,
     "deployed": changes.deployed,
+    "difference": branches.difference,
     "deploys": history.points,
     "dev": local.cluster,
     "doctor": doctor.checks,

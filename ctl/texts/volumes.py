@@ -16,6 +16,7 @@ DID = {
     "purge": "was purged",
     "export": "was exported",
     "import": "was imported",
+    "clone": "was made",
 }
 
 

@@ -19,9 +19,11 @@ from daemon.primitives import (
     start,
     stop,
     volume_export,
+    volume_fork,
     volume_import,
     volume_purge,
     volume_resize,
+    volume_restore,
     volume_snapshot,
 )
 
@@ -45,4 +47,6 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "volume.purge": volume_purge,
     "volume.export": volume_export,
     "volume.import": volume_import,
+    "volume.fork": volume_fork,
+    "volume.restore": volume_restore,
 }

@@ -5,6 +5,8 @@ exactly one Success or Failure. Sizes are bytes, times RFC 3339 UTC, durations s
 """
 
 from daemon.wire.answers import *
+from daemon.wire.data import *
+from daemon.wire.local import *
 from daemon.wire.problems import *
 from daemon.wire.requests import *
 from daemon.wire.results import *

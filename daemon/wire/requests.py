@@ -4,6 +4,18 @@ from typing import Literal
 
 from msgspec import Struct
 
+from daemon.wire.data import (
+    VolumeExport,
+    VolumeFork,
+    VolumeImport,
+    VolumeLs,
+    VolumePurge,
+    VolumeResize,
+    VolumeRestore,
+    VolumeSnapshot,
+    VolumeSnapshots,
+)
+
 VERSION = 1
 """Both sides check it: a daemon refuses a call of another version, a client an answer of another."""
 
@@ -105,66 +117,23 @@ class NamespaceLs(Struct, frozen=True, forbid_unknown_fields=True, tag="namespac
     """The namespaces, and those that were removed and whose data is kept."""
 
 
+class BranchLs(Struct, frozen=True, forbid_unknown_fields=True, tag="branch.ls"):
+    """What was branched from what: all of it, or what descends from one namespace."""
+
+    namespace: str | None = None
+
+
+class BranchDiff(Struct, frozen=True, forbid_unknown_fields=True, tag="branch.diff"):
+    """What differs between two namespaces, in code and in bytes of data."""
+
+    source: str
+    target: str
+
+
 class NamespaceInspect(Struct, frozen=True, forbid_unknown_fields=True, tag="namespace.inspect"):
     """Everything about a namespace."""
 
     namespace: str
-
-
-class VolumeSnapshot(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.snapshot"):
-    """Make a named snapshot of a volume, which stays until it is purged."""
-
-    namespace: str
-    volume: str
-    name: str
-
-
-class VolumeResize(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.resize"):
-    """Change how many bytes a volume may hold."""
-
-    namespace: str
-    volume: str
-    quota: int
-
-
-class VolumePurge(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.purge"):
-    """Destroy a named snapshot of a volume, or one of its kept generations. Exactly one of the two is given."""
-
-    namespace: str
-    volume: str
-    snapshot: str | None = None
-    kept: str | None = None
-
-
-class VolumeExport(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.export"):
-    """Send a volume as it is now, or a named snapshot of it, over the operation's stream."""
-
-    namespace: str
-    volume: str
-    snapshot: str | None = None
-    form: Literal["zfs", "tar"] = "zfs"
-
-
-class VolumeImport(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.import"):
-    """Make a new volume of what comes over the operation's stream; `size` in bytes, where it is known."""
-
-    namespace: str
-    volume: str
-    size: int | None = None
-
-
-class VolumeLs(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.ls"):
-    """The volumes of one namespace, or of all; or the generations that are kept of them."""
-
-    namespace: str | None = None
-    kept: bool = False
-
-
-class VolumeSnapshots(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.snapshots"):
-    """Every snapshot of a volume, and who needs it."""
-
-    namespace: str
-    volume: str
 
 
 class SecretSet(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.set"):
@@ -315,10 +284,11 @@ Streamed = VolumeExport | VolumeImport
 Mutation = (
     Deploy | Rollback | Branch | Promote | Restart | Stop | Start | Scale | NamespaceRm
     | VolumeSnapshot | VolumeResize | VolumePurge | VolumeExport | VolumeImport
-    | SecretSet | SecretRm | RegistryLogin | RegistryLogout
+    | VolumeFork | VolumeRestore | SecretSet | SecretRm | RegistryLogin | RegistryLogout
 )  # fmt: skip
 Look = (
-    Status | Ps | Logs | History | HistoryShow | Export | NamespaceLs | NamespaceInspect | VolumeLs | VolumeSnapshots
+    Status | Ps | Logs | History | HistoryShow | Export | NamespaceLs | NamespaceInspect | BranchLs | BranchDiff
+    | VolumeLs | VolumeSnapshots
     | SecretLs | RegistryLs | OpLs | OpShow | Doctor | Version
 )  # fmt: skip
 Request = Mutation | Look | Exec | Run | OpResume | OpAbort
@@ -351,24 +321,3 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True):
     end: bool = False
     rows: int | None = None
     columns: int | None = None
-
-
-class DevUp(Struct, frozen=True, forbid_unknown_fields=True, tag="dev.up"):
-    """Make a cluster of machines on this host, each in namespaces of its own."""
-
-    name: str = "dev"
-    machines: int = 1
-    driver: Literal["namespace", "docker"] = "namespace"
-
-
-class DevDown(Struct, frozen=True, forbid_unknown_fields=True, tag="dev.down"):
-    """Remove such a cluster and everything it holds."""
-
-    name: str = "dev"
-
-
-class DevLs(Struct, frozen=True, forbid_unknown_fields=True, tag="dev.ls"):
-    """The clusters on this host."""
-
-
-DevRequest = DevUp | DevDown | DevLs

@@ -122,7 +122,7 @@ class VolumeChanged(Struct, frozen=True):
     namespace: str
     name: str
     machine: str
-    did: Literal["snapshot", "resize", "purge", "export", "import"]
+    did: Literal["snapshot", "resize", "purge", "export", "import", "clone"]
     generation: str | None = None
     snapshot: str | None = None
     guid: str | None = None
@@ -164,6 +164,41 @@ class RegistryRow(Struct, frozen=True):
     user: str
     set_at: str
     by: str
+
+
+class BranchRow(Struct, frozen=True):
+    """A namespace that was branched from deploy `deploy` of its `source`; `bytes` are those that it alone holds."""
+
+    namespace: str
+    source: str
+    deploy: int
+    at: str
+    bytes: int | None
+
+
+class CodeDifference(Struct, frozen=True):
+    """A setting of the manifest, by its path; null where it is not given."""
+
+    path: str
+    source: str | None
+    target: str | None
+
+
+class VolumeDifference(Struct, frozen=True):
+    """The bytes of a volume that either side alone holds; null where it has none of that name."""
+
+    name: str
+    source: int | None
+    target: int | None
+
+
+class BranchDifference(Struct, frozen=True):
+    """kind `difference`."""
+
+    source: str
+    target: str
+    code: list[CodeDifference]
+    volumes: list[VolumeDifference]
 
 
 class PreviewStep(Struct, frozen=True, omit_defaults=True):

@@ -22,9 +22,11 @@ from daemon.wire import (
     Start,
     Stop,
     VolumeExport,
+    VolumeFork,
     VolumeImport,
     VolumePurge,
     VolumeResize,
+    VolumeRestore,
     VolumeSnapshot,
 )
 
@@ -189,6 +191,9 @@ CASES = (
     Case("purge a branch that was deployed into", (shop(), PR, PR2), NamespaceRm("pr-42", purge=True)),
     Case("purge the source of a branch", (shop(), PR), NamespaceRm("shop", purge=True)),
     Case("purge a branch without its source", (shop(), PR, PURGE), NamespaceRm("pr-42", purge=True)),
+    Case("fork a volume", (shop(),), VolumeFork("shop", "data", "scratch", "data")),
+    Case("fork a volume beside it", (shop(),), VolumeFork("shop", "data", "shop", "data2")),
+    Case("restore a volume", (shop(), NAMED, shop(db=2)), VolumeRestore("shop", "data", "before", "old", "data")),
     Case("promote", (shop(), PR, shop(web="2", namespace="pr-42")), Promote("pr-42", "shop")),
     Case("promote with data", (shop(), PR, shop(db=2, namespace="pr-42")), Promote("pr-42", "shop", with_data=True)),
     Case("roll back a promote", (shop(), PR, Promote("pr-42", "shop", with_data=True)), Rollback("shop")),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.machine.clients import Written, writing
-from tests.machine.cluster import Cluster, wait_until
+from tests.machine.cluster import DEMO, Cluster, wait_until
 
 PR = "pr-42.localhost"
 
@@ -89,6 +89,11 @@ def test_a_purged_branch_leaves_what_was_there_before_it(shop: Cluster) -> None:
     shop.done("branch", "apply", "shop", "pr-42")
     shop.get("/rows", method="POST", host=PR)
     shop.done("restart", "pr-42/db")
+    [row] = shop.done("branch", "ls", "shop")["branches"]
+    assert (row["namespace"], row["source"]) == ("pr-42", "shop")
+    assert row["bytes"] > 0
+    assert [one["path"] for one in shop.done("branch", "diff", "shop", "pr-42")["code"]] == []
+    assert "pr-42" in shop.plain("branch", "ls").out
     shop.done("namespace", "rm", "pr-42", "--purge", "--yes")
     assert (shop.datasets(), shop.container_ids(), dict(shop.rows())) == before
 
@@ -109,3 +114,24 @@ def test_what_cannot_be_branched_is_refused(shop_alone: Cluster) -> None:
     shop.done("branch", "apply", "shop", "pr-42")
     ran = shop.ctl("branch", "apply", "shop", "pr-42")
     assert (ran.code, ran.error["code"]) == (3, "namespace.exists")
+
+
+def test_a_volume_is_forked_and_an_old_state_of_one_restored(shop: Cluster) -> None:
+    before = shop.datasets()
+    shop.done("volume", "snapshot", "shop/data", "then")
+    there = dict(shop.rows())
+    shop.write_row()
+    shop.done("fork-volume", "shop/data", "forked/data")
+    shop.done("volume", "restore", "shop/data@then", "restored/data")
+    text = (DEMO / "shop-1.toml").read_text()
+    rows = {}
+    for namespace in ("forked", "restored"):
+        shop.deployed(text.replace('namespace = "shop"', f'namespace = "{namespace}"'))
+        rows[namespace] = dict(shop.rows(namespace))
+    assert rows == {"forked": dict(shop.rows()), "restored": there}
+    taken = shop.ctl("fork-volume", "shop/data", "forked/data")
+    assert (taken.code, taken.error["code"]) == (3, "volume.exists")
+    for namespace in ("forked", "restored"):
+        shop.done("namespace", "rm", namespace, "--purge", "--yes")
+    shop.done("volume", "purge", "shop/data@then", "--yes")
+    assert shop.datasets() == before

@@ -30,12 +30,13 @@ ALL = dict(commands(program))
 
 def test_these_are_all_commands() -> None:
     assert set(ALL) == {
-        *("branch apply", "promote"),
+        *("branch apply", "branch ls", "branch diff", "promote"),
         *("deploy", "rollback", "status", "ps", "logs", "exec", "history show", "export"),
         *("doctor", "version", "help"),
         *("restart", "stop", "start", "scale", "run"),
         *("namespace ls", "namespace inspect", "namespace rm"),
         *("volume ls", "volume snapshots", "volume snapshot", "volume resize", "volume purge"),
+        *("volume restore", "fork-volume"),
         *("volume export", "volume import"),
         *("secret set", "secret ls", "secret rm"),
         *("registry login", "registry logout", "registry ls"),
