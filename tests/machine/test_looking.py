@@ -95,8 +95,9 @@ def test_ps_tells_where_each_instance_is_and_since_when(shop: Cluster) -> None:
     assert (web["image"], web["digest"].partition(":")[0]) == ("ployz-demo/web:1", "sha256")
     assert datetime.fromisoformat(web["since"]) < datetime.now(UTC)
     line = next(line for line in shop.plain("ps").out.splitlines() if line.startswith("shop/web"))
-    for words in (web["id"], "m1", web["ip"], "running", "ago", "ployz-demo/web:1"):
+    for words in (web["id"], "m1", web["ip"], "running", "ployz-demo/web:1"):
         assert words in line
+    assert "ago" in line or "just now" in line
 
 
 def test_an_instance_that_dies_is_seen_and_so_is_one_that_is_gone(light: Cluster) -> None:

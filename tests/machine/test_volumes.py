@@ -83,13 +83,18 @@ def test_stdout_and_stdin_and_what_is_refused(shop: Cluster, tmp_path: Path) -> 
     assert shop.datasets() == before
 
 
-def test_an_export_that_does_not_fit_is_none(shop: Cluster, tmp_path: Path) -> None:
-    before, file = shop.datasets(), tmp_path / "data.zst"
+def test_an_export_that_cannot_be_kept_is_none(shop: Cluster, tmp_path: Path) -> None:
+    before, file, folder = shop.datasets(), tmp_path / "data.zst", tmp_path / "folder"
     words = (sys.executable, "-P", "-m", "ctl", "--json", "volume", "export", "shop/data", "-o", str(file))
     limited = ("sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *words)
     ran = subprocess.run(limited, env=shop.environment, cwd=DEMO, capture_output=True, timeout=60)
-    assert (ran.returncode, json.loads(ran.stdout)["error"]["code"]) == (1, "export.unwritten")
-    assert list(tmp_path.iterdir()) == []
+    error = json.loads(ran.stdout)["error"]
+    assert (ran.returncode, error["code"]) == (4, "stream.broken")
+    assert "File too large" in error["why"]
+    folder.mkdir()
+    kept = shop.ctl("volume", "export", "shop/data", "-o", str(folder))
+    assert (kept.code, kept.error["code"]) == (1, "export.unwritten")
+    assert list(tmp_path.iterdir()) == [folder]
     wait_until(lambda: shop.datasets() == before, "nothing of it is left")
 
 
