@@ -379,22 +379,22 @@ def test_an_unknown_image_is_named_quickly(containers: Bench, pull: str) -> None
     assert time.monotonic() - began < 12
 
 
-def test_an_address_that_a_stranger_has_is_told(bench: Bench) -> None:
-    mine = specification(bench.image)
+def test_an_address_that_a_stranger_has_is_told(containers: Bench) -> None:
+    mine = specification(containers.image)
     assert mine.ip
     squatter = f"squatter-{mine.id}"
 
     async def story() -> None:
-        await bench.instances.create(mine, "op-1")
-        assert mine.ip not in await bench.instances.addresses()
-        bench.squat(squatter, mine.ip or "")
-        assert mine.ip in await bench.instances.addresses()
+        await containers.instances.create(mine, "op-1")
+        assert mine.ip not in await containers.instances.addresses()
+        containers.squat(squatter, mine.ip or "")
+        assert mine.ip in await containers.instances.addresses()
         with pytest.raises(AddressTaken, match=f"{squatter} has its address {mine.ip}"):
-            await bench.instances.start(mine.id)
-        found = await bench.instances.look(mine.id)
+            await containers.instances.start(mine.id)
+        found = await containers.instances.look(mine.id)
         assert found
         assert found.status in ("created", "stopped")
-        await bench.instances.take_back(mine.id, "op-1")
-        assert await bench.instances.look(mine.id) is None
+        await containers.instances.take_back(mine.id, "op-1")
+        assert await containers.instances.look(mine.id) is None
 
     asyncio.run(story())

@@ -47,7 +47,9 @@ def test_an_operations_whole_way_and_its_mirror_without_the_store(tmp_path: Path
         assert await store.namespaces() == {"shop": Namespace(head("op-1"), by="op-1", last_deploy=1)}
         assert await store.reservations("address") == {"10.210.1.5": Reservation("op-1", "shop")}
         async with asyncio.timeout(5):
-            while mirror.namespaces() != {"shop": Namespace(head("op-1"))} or mirror.stale_since:
+            while (
+                mirror.namespaces() != {"shop": Namespace(head("op-1"), by="op-1", last_deploy=1)} or mirror.stale_since
+            ):
                 await asyncio.sleep(0.005)
         following.cancel()
         with suppress(asyncio.CancelledError):
