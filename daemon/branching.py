@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from daemon.manifest import NAMESPACE, Manifest, Volume
 from daemon.nearest import nearest
 from daemon.node import Node
+from daemon.planning.identity import HOST
 from daemon.records import Head
 from daemon.wire import Branch, Mode, Refused
 
@@ -55,7 +56,9 @@ async def digests(manifest: Manifest, head: Head, node: Node) -> dict[str, str]:
     found = {}
     for name, service in manifest.services.items():
         there = head.services.get(name)
-        if there and there.image == service.image:
+        if service.runtime == "host":
+            found[name] = HOST
+        elif there and there.image == service.image:
             found[name] = await node.instances.resolve(there.digest, pull="never")
         else:
             found[name] = await node.instances.resolve(service.image, pull=service.pull)

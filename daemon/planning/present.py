@@ -5,19 +5,28 @@ from collections.abc import Iterable
 from daemon.manifest import parse
 from daemon.nearest import nearest
 from daemon.planning import Wanted
-from daemon.records import Head, Namespace, Service
+from daemon.records import DeployPoint, Head, Namespace, Service
 from daemon.wire import Refused
 
 
-def present(head: Head, service: str, text: str | None = None) -> Wanted:
-    """The present, image for image, of which only `service` is about to change.
+def present(head: Head, points: Iterable[DeployPoint], service: str, text: str | None = None) -> Wanted:
+    """The present, image for image, of which only `service` is about to change; `points` are the replaced ones.
 
     The manifest `text` may take the place of the head's, if it changes no image.
     """
     manifest = parse(text or head.manifest)
-    digests = {name: head.services[name].digest for name in manifest.services}
-    left = frozenset(head.services) - {service}
-    return Wanted(manifest, text or head.manifest, digests, manifest.volumes, stopped=stopped(head), left=left)
+    return Wanted(
+        manifest=manifest,
+        text=text or head.manifest,
+        digests={name: head.services[name].digest for name in manifest.services},
+        volumes=manifest.volumes,
+        hooks=manifest.hooks,
+        past=tuple(point.head.deploy for point in points),
+        keep=manifest.keep,
+        stopped=stopped(head),
+        left=frozenset(head.services) - {service},
+        withheld=head.withheld,
+    )
 
 
 def stopped(head: Head | None) -> dict[str, str]:

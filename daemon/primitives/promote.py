@@ -9,6 +9,7 @@ from daemon.change import Change
 from daemon.manifest import NAMESPACE, Manifest, Service, parse, show
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
+from daemon.planning.present import stopped
 from daemon.primitive import By, Part, Told, require
 from daemon.records import Head
 from daemon.seeing import require_head, require_room, see
@@ -39,6 +40,9 @@ async def plan(ask: Promote, node: Node, by: By) -> Change:
         volumes=manifest.volumes,
         data={name: f"{dataset}@{by.operation}" for name, dataset in datasets.items()},
         copied=tuple(sorted(datasets.values())),
+        past=tuple(point.head.deploy for point in await node.records.points(ask.target)),
+        keep=manifest.keep,
+        stopped=stopped(target),
         hooks={} if ask.with_data else manifest.hooks,
         withheld=target.withheld,
     )

@@ -27,7 +27,8 @@ async def plan(ask: Restart, node: Node, by: By) -> Change:
     hint = f"ployzctl start {ask.namespace}/{ask.service}"
     require(not service.stopped, "service.stopped", what, "it is stopped", hint)
     await require_room(node, what)
-    wanted = replace(present(head, service.name), anew=frozenset({ask.service}))
+    now = present(head, await node.records.points(ask.namespace), service.name)
+    wanted = replace(now, anew=frozenset({ask.service}))
     return plan_change(record, wanted, await see(node), by)
 
 

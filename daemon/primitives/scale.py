@@ -25,7 +25,8 @@ async def plan(ask: Scale, node: Node, by: By) -> Change:
     record = await node.records.namespace(ask.namespace)
     head, service = named(record, ask.namespace, ask.service, what)
     await require_room(node, what)
-    wanted = present(head, service.name, with_replicas(head.manifest, service.name, ask.replicas))
+    points, text = await node.records.points(ask.namespace), with_replicas(head.manifest, service.name, ask.replicas)
+    wanted = present(head, points, service.name, text)
     return plan_change(record, wanted, await see(node), by)
 
 

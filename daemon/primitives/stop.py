@@ -25,7 +25,7 @@ async def plan(ask: Stop, node: Node, by: By) -> Change:
     record = await node.records.namespace(ask.namespace)
     head, service = named(record, ask.namespace, ask.service, what)
     await require_room(node, what)
-    now = present(head, service.name)
+    now = present(head, await node.records.points(ask.namespace), service.name)
     wanted = replace(now, stopped={**now.stopped, ask.service: service.identity})
     return plan_change(record, wanted, await see(node), by)
 

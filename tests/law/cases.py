@@ -77,6 +77,7 @@ LOGIN = RegistryLogin("registry.example:5000", "ann", b"one")
 HOOK = 'hooks = { before = ["migrate"], changes = ["db"] }'
 SCRUB = 'hooks = { on_branch = ["scrub"] }'
 BAD_SCRUB = 'hooks = { on_branch = ["scrub-badly"] }'
+LITERAL = Deploy(shop().manifest.replace("routes = [", 'routes = ["shop.example.org", '))
 PR = Branch("shop", "pr-42")
 PR2 = shop(db=2, namespace="pr-42")
 PURGE = NamespaceRm("shop", purge=True)
@@ -187,6 +188,8 @@ CASES = (
     Case("branch a branch", (shop(), PR), Branch("pr-42", "pr-43")),
     Case("deploy into a branch", (shop(), PR), shop(db=2, namespace="pr-42")),
     Case("replace a writer that was branched", (shop(), PR), shop(db=2)),
+    Case("branch a process of the host", (hosted(),), PR),
+    Case("restart in a branch", (LITERAL, PR), Restart("pr-42", "web")),
     Case("purge a branch", (shop(), PR), NamespaceRm("pr-42", purge=True)),
     Case("purge a branch that was deployed into", (shop(), PR, PR2), NamespaceRm("pr-42", purge=True)),
     Case("purge the source of a branch", (shop(), PR), NamespaceRm("shop", purge=True)),
