@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from dataplane.entry import StoreDown
 from dataplane.process import Process, ProcessDied, started
+from dataplane.secret_file import write_secret
 from runtime.command import ENVIRONMENT, CommandError, CommandMissing, run
 
 OLDEST = (2, 12)
@@ -50,8 +51,7 @@ class NatsServer:
         """The secret key of this machine's user, made once. Never to be shown or logged."""
         file = self.folder / "machine.seed"
         if not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write_secret(file, nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
+            write_secret(file, nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
         return file.read_text().strip()
 
     async def ensure(self, *, within: float = 20.0) -> None:
@@ -63,7 +63,7 @@ class NatsServer:
         process = next((one for one in candidates if one.running()), candidates[0])
         if self._is_configured_otherwise():
             await process.stop()
-            _write_secret(self._configuration_file, self.configuration().encode())
+            write_secret(self._configuration_file, self.configuration().encode())
         await self._answers(process, await process.ensure(), within)
 
     async def running(self) -> int | None:
@@ -168,14 +168,3 @@ async def _version(binary: str) -> tuple[int, ...]:
         return ()
     number = re.search(r"v(\d+)\.(\d+)\.", said)
     return tuple(int(part) for part in number.groups()) if number else ()
-
-
-def _write_secret(file: Path, content: bytes) -> None:
-    """Replace the file at once and for good; from its first moment on only its owner may read it."""
-    fresh = file.with_name(file.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(file)

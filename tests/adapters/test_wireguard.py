@@ -1,0 +1,166 @@
+"""The mesh between real namespaces: made, adopted, changed whole, read back, taken away."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dataplane.peers import Peer, WireguardProblem
+from dataplane.wireguard import Wireguard
+from tests.adapters.bridge import CLIENT, SERVER, end, inside
+from tests.adapters.places import cut, machines, mend, on, underlay
+
+PORT, WEB = 51820, 8080
+
+
+def mesh(number: int, folder: Path) -> Wireguard:
+    return Wireguard(f"wg{number}", folder / str(number), f"10.210.{number}.1", "10.210.0.0/16", PORT)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[Wireguard, Wireguard]]:
+    """The machines 1 and 2, their interfaces up, without peers."""
+    ends = mesh(1, tmp_path), mesh(2, tmp_path)
+    with machines(1, 2):
+        for number, end in enumerate(ends, 1):
+            on(number, end.ensure)
+        yield ends
+        for number, end in enumerate(ends, 1):
+            on(number, end.remove)
+
+
+def peer(number: int, end: Wireguard) -> Peer:
+    return Peer(on(number, end.public_key), (f"10.210.{number}.0/24",), f"{underlay(number)}:{PORT}")
+
+
+def join(one: Wireguard, other: Wireguard) -> None:
+    first, second = peer(1, one), peer(2, other)
+    on(1, lambda: one.apply([second]))
+    on(2, lambda: other.apply([first]))
+
+
+def answer(source: int, address: str, *, within: float = 20.0) -> str:
+    """What the server at the other end of the mesh says, once it says something."""
+    until = time.monotonic() + within
+    while True:
+        told = subprocess.run(
+            inside(source, CLIENT, json.dumps([(address, WEB)]), ""), check=True, capture_output=True, timeout=60
+        )
+        [said] = json.loads(told.stdout)
+        if " " in said or time.monotonic() > until:
+            return str(said)
+
+
+@pytest.fixture
+def server() -> Iterator[None]:
+    """A web server on machine 2's own address on the mesh."""
+    serving = subprocess.Popen(inside(2, SERVER, "10.210.2.1", str(WEB)))
+    yield
+    end(serving)
+
+
+def test_machines_reach_each_other_with_their_own_addresses(two: tuple[Wireguard, Wireguard], server: None) -> None:
+    join(*two)
+    assert answer(1, "10.210.2.1").split()[:2] == ["10.210.2.1", "10.210.1.1"]
+    [link] = on(1, two[0].links)
+    assert link.handshake
+    assert link.received > 0 < link.sent
+
+
+def test_what_is_there_is_adopted_and_stays_up(two: tuple[Wireguard, Wireguard], server: None) -> None:
+    join(*two)
+    first = answer(1, "10.210.2.1")
+    [before] = on(1, two[0].links)
+    on(1, two[0].ensure)
+    join(*two)
+    [after] = on(1, two[0].links)
+    assert (after.peer, after.handshake) == (before.peer, before.handshake)
+    assert answer(1, "10.210.2.1", within=0).split()[:2] == first.split()[:2]
+
+
+def test_what_was_removed_comes_back_with_its_key(two: tuple[Wireguard, Wireguard]) -> None:
+    one, _ = two
+    key = on(1, one.public_key)
+    on(1, one.remove)
+    assert not is_there(1, one.interface)
+    on(1, one.ensure)
+    assert (on(1, one.public_key), on(1, one.links)) == (key, [])
+
+
+def test_a_killed_wireguard_go_is_started_again(two: tuple[Wireguard, Wireguard]) -> None:
+    one, other = two
+    join(one, other)
+    pid = on(1, lambda: running(one))
+    assert pid, "this kernel has a WireGuard of its own: then there is nobody to kill"
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while is_there(1, one.interface):
+        assert time.monotonic() < until, "the interface outlived its process"
+    on(1, one.ensure)
+    assert on(1, one.links) == []
+
+
+def test_the_whole_set_is_replaced(two: tuple[Wireguard, Wireguard]) -> None:
+    one, other = two
+    known = peer(2, other)
+    strangers = [Peer(key(number), (f"10.210.{number}.0/24",), keepalive=25) for number in (7, 8)]
+    on(1, lambda: one.apply([known, *strangers]))
+    assert {link.peer for link in on(1, one.links)} == {known, *strangers}
+    moved = replace(known, networks=("10.210.9.0/24",), keepalive=5)
+    on(1, lambda: one.apply([moved]))
+    assert [link.peer for link in on(1, one.links)] == [moved]
+    on(1, lambda: one.apply([]))
+    assert on(1, one.links) == []
+
+
+@pytest.mark.parametrize(
+    ("peers", "says"),
+    [
+        ([Peer("bm9uZQ==", ("10.210.7.0/24",))], "not 32 bytes"),
+        ([Peer("no key", ("10.210.7.0/24",))], "not 32 bytes"),
+        ([Peer("A" * 43 + "=", ("10.210.7.0/24",)), Peer("B" * 42 + "A=", ("10.210.7.128/25",))], "overlap"),
+        ([Peer("A" * 43 + "=", ("10.210.7.0/24",)), Peer("A" * 43 + "=", ("10.210.8.0/24",))], "one public key"),
+    ],
+)
+def test_what_wg_would_take_without_a_word_is_refused_and_changes_nothing(
+    two: tuple[Wireguard, Wireguard], peers: list[Peer], says: str
+) -> None:
+    one, other = two
+    known = peer(2, other)
+    on(1, lambda: one.apply([known]))
+    with pytest.raises(WireguardProblem, match=says):
+        on(1, lambda: one.apply(peers))
+    assert [link.peer for link in on(1, one.links)] == [known]
+
+
+def test_a_link_that_was_cut_comes_back_by_itself(two: tuple[Wireguard, Wireguard], server: None) -> None:
+    join(*two)
+    assert " " in answer(1, "10.210.2.1")
+    cut(2)
+    assert " " not in answer(1, "10.210.2.1", within=0)
+    mend(2)
+    assert " " in answer(1, "10.210.2.1")
+
+
+def test_its_key_is_for_its_owner_only(two: tuple[Wireguard, Wireguard]) -> None:
+    assert (two[0].folder / "machine.key").stat().st_mode & 0o777 == 0o600
+
+
+def key(number: int) -> str:
+    return base64.b64encode(bytes([number] * 32)).decode()
+
+
+def is_there(number: int, interface: str) -> bool:
+    told = subprocess.run(["ip", "-n", f"i{number}", "link", "show", interface], capture_output=True)
+    return told.returncode == 0
+
+
+async def running(one: Wireguard) -> int | None:
+    return one.userspace.running()
