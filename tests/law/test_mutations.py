@@ -213,8 +213,8 @@ MUTATIONS = (
     Mutation(
         "snapshot before the writer has stopped",
         "daemon/changing/__init__.py",
-        "        *_group(stopping),\n        *_some(change.snapshot, data.snapshot(change, node)),\n",
-        "        *_some(change.snapshot, data.snapshot(change, node)),\n        *_group(stopping),\n",
+        "        *_group(stopping),\n        *_some(change.snapshot, data.snapshot(change, change.snapshot, node)),\n",
+        "        *_some(change.snapshot, data.snapshot(change, change.snapshot, node)),\n        *_group(stopping),\n",
         ("no_row_that_a_client_was_promised_is_lost",),
     ),
     Mutation(
