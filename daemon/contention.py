@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from daemon import problems
 from daemon.records import Claim, Token
 from daemon.store import Store
 from daemon.wire import Refused
@@ -66,7 +67,7 @@ def _held(namespace: str, claim: Claim, holder: Claim) -> Refused:
     doing = "being changed" if holder.kind == "change" else "being read"
     return Refused(
         "claim.held",
-        f"cannot {claim.primitive} {namespace}",
+        problems.cannot(claim.primitive, [namespace]),
         f"it is {doing} by {holder.who} since {holder.since} ({holder.primitive}, operation {holder.operation})",
         f"--wait SECONDS, or ployzctl op show {holder.operation} -f",
     )

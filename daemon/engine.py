@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from daemon.journal import Story, Unwritten
 from daemon.node import Node
 from daemon.primitive import Commit, Part, Primitive, Step, Together
-from daemon.problems import TRY, code, reason
+from daemon.problems import TRY, cannot, code, reason
 from daemon.wire import Stuck, TakenBack
 
 T = TypeVar("T")
@@ -244,7 +244,7 @@ def _group(position: int, part: Part) -> Group:
 
 
 def _cannot(story: Story) -> str:
-    return f"cannot {story.heading.primitive} {', '.join(story.heading.claims)}".strip()
+    return cannot(story.heading.primitive, story.heading.claims)
 
 
 def _first_failure(story: Story) -> str:

@@ -235,7 +235,7 @@ class Operations:
         except Exception as failure:
             if not problems.known(failure):
                 raise
-            raise problems.refused(failure, f"cannot {kind}") from failure
+            raise problems.refused(failure, problems.cannot(kind)) from failure
         shown = preview(kind, primitive.steps(plan, node), node.machine)
         return Success("preview", msgspec.to_builtins(shown), None, list(plan.warnings))
 

@@ -1,6 +1,7 @@
 """What a failure is called: the stable code and the sentence for each kind of it that reaches a person."""
 
 import asyncio
+from collections.abc import Iterable
 
 from daemon.journal import Unwritten
 from daemon.node import CommitLost, ServingProblem
@@ -71,6 +72,11 @@ def code(failure: BaseException | None) -> str:
     if isinstance(failure, Problem):
         return failure.code
     return next((code for kind, code in CODES if isinstance(failure, kind)), "bug" if failure else "operation.cut")
+
+
+def cannot(primitive: str, namespaces: Iterable[str] = ()) -> str:
+    """What could not be done, in the words of its command: `cannot namespace rm shop`."""
+    return f"cannot {primitive.replace('.', ' ')} {', '.join(namespaces)}".rstrip()
 
 
 def reason(failure: BaseException) -> str:

@@ -88,7 +88,7 @@ class Undertaking:
     def set_out(self) -> None:
         """Its task is scheduled. Raises Refused `operation.aborted` if it was aborted before that."""
         if self.course == "aborted":
-            raise problems.refused(asyncio.CancelledError(), f"cannot {self.request['type']}")
+            raise problems.refused(asyncio.CancelledError(), problems.cannot(self.request["type"]))
         if self.course == "waiting":
             self.course = "going"
 
@@ -112,7 +112,7 @@ class Undertaking:
             await self._let_go(ours)
             if not problems.known(failure):
                 raise
-            raise problems.refused(failure, f"cannot {self.request['type']} {', '.join(wanted)}".rstrip()) from failure
+            raise problems.refused(failure, problems.cannot(self.request["type"], wanted)) from failure
         # From here on the claims stay until it is over: its heading is on the disk, and a restart resolves it.
         return await self._conclude(story, self._run(story, plan))
 
@@ -123,7 +123,7 @@ class Undertaking:
         except (Exception, asyncio.CancelledError) as failure:
             if not problems.known(failure):
                 raise
-            raise problems.refused(failure, f"cannot {self.request['type']}") from failure
+            raise problems.refused(failure, problems.cannot(self.request["type"])) from failure
         return await self._conclude(story := self._begin({}, {}, plan), self._pass_by(story, plan, use))
 
     async def _pass_by(self, story: Story, plan: Any, use: Callable[[Any], Awaitable[Any]]) -> Any:
