@@ -92,6 +92,15 @@ def held_by(found: Iterable[Dataset], within: str) -> set[str]:
     }
 
 
+def passing(found: Iterable[Dataset], within: str) -> set[str]:
+    """The guids of the snapshots in the namespace dataset `within` that operations took and that nobody gave a name.
+
+    Whatever deploy point does not name them needs them no more: they were there to clone from.
+    """
+    inside = (one for one in found if "@" in one.name and one.name.startswith(f"{within}/"))
+    return {one.guid for one in inside if "operation" in one.marks and "name" not in one.marks}
+
+
 def freeing(found: Iterable[Dataset], within: str, doomed: Collection[str]) -> Freeing:
     """Decide it from all datasets there are. `doomed` are the guids of snapshots that nobody names any more.
 

@@ -111,19 +111,19 @@ def forget(change: Change, node: Node) -> Step:
 
 
 def free(change: Change, node: Node) -> Step:
-    """What every tombstone names is looked at: what something was cloned from may go when that is gone."""
-    within = f"{node.datasets.root}/{change.after.namespace}"
+    """What nobody needs any more goes, also what could not go before because something was cloned from it."""
+    root, namespace = node.datasets.root, change.after.namespace
 
     async def do() -> None:
-        names = [change.after.namespace]
-        doomed = {held.guid for held in await node.records.forgotten(change.after.namespace)}
+        below = await node.datasets.below(root)
+        doomed = {held.guid for held in await node.records.forgotten(namespace)}
+        doomed |= lineage.passing(below, f"{root}/{namespace}")
         if change.purges:
-            below = await node.datasets.below(node.datasets.root)
             doomed |= {*change.dooms, *(one.guid for one in below if one.name.endswith(f"@{change.operation}"))}
-            names = list(await node.records.namespaces())
-        await lineage.free(node.datasets, within, doomed - await _needed(names, node))
+        needed = await _needed(list(await node.records.namespaces()), node)
+        await lineage.free(node.datasets, f"{root}/{namespace}", doomed - needed)
 
-    return Step("free what only this namespace needed" if change.purges else "free what only they needed", do)
+    return Step("free what only this namespace needed" if change.purges else "free what nobody needs any more", do)
 
 
 async def _needed(names: list[str], node: Node) -> set[str]:

@@ -80,6 +80,8 @@ BAD_SCRUB = 'hooks = { on_branch = ["scrub-badly"] }'
 LITERAL = Deploy(shop().manifest.replace("routes = [", 'routes = ["shop.example.org", '))
 PR = Branch("shop", "pr-42")
 PR2 = shop(db=2, namespace="pr-42")
+DATA = Promote("pr-42", "shop", with_data=True)
+BACK = Rollback("shop")
 PURGE = NamespaceRm("shop", purge=True)
 BAD_HOOK = 'hooks = { before = ["migrate-badly"], changes = ["db"] }'
 
@@ -197,6 +199,11 @@ CASES = (
     Case("fork a volume", (shop(),), VolumeFork("shop", "data", "scratch", "data")),
     Case("fork a volume beside it", (shop(),), VolumeFork("shop", "data", "shop", "data2")),
     Case("restore a volume", (shop(), NAMED, shop(db=2)), VolumeRestore("shop", "data", "before", "old", "data")),
+    Case("purge a branch whose data was promoted", (shop(), PR, DATA), NamespaceRm("pr-42", purge=True)),
+    Case(
+        "purge a branch after its promote was rolled back", (shop(), PR, DATA, BACK), NamespaceRm("pr-42", purge=True)
+    ),
+    Case("forget a promote", (shop(keep=1), PR, DATA, BACK, NamespaceRm("pr-42", purge=True)), shop(db=3, keep=1)),
     Case("promote", (shop(), PR, shop(web="2", namespace="pr-42")), Promote("pr-42", "shop")),
     Case("promote with data", (shop(), PR, shop(db=2, namespace="pr-42")), Promote("pr-42", "shop", with_data=True)),
     Case("roll back a promote", (shop(), PR, Promote("pr-42", "shop", with_data=True)), Rollback("shop")),
