@@ -269,8 +269,8 @@ MUTATIONS = (
     Mutation(
         "free what a remaining point names",
         "daemon/changing/data.py",
-        "await lineage.free(node.datasets, within, doomed - await _needed(names, node))",
-        "await lineage.free(node.datasets, within, doomed | await _needed(names, node))",
+        "doomed - needed)",
+        "doomed | needed)",
         ("cut:a deploy that forgets",),
     ),
     Mutation(
