@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from daemon.manifest import NAMESPACE, Manifest, Volume
+from daemon.manifest import NAMESPACE, Manifest
 from daemon.nearest import nearest
 from daemon.node import Node
 from daemon.planning.identity import HOST
@@ -44,11 +44,6 @@ def _require_known(kind: str, named: Mapping[str, Mode], known: Mapping[str, obj
 def dataset(node: Node, head: Head, volume: str) -> str:
     """The generation that a volume's name points at."""
     return f"{node.datasets.root}/{head.namespace}/{volume}/{head.volumes[volume].generation}"
-
-
-def layouts(head: Head) -> dict[str, Volume]:
-    """All volumes of a head, also those that its manifest no longer names."""
-    return {name: Volume(volume.quota, volume.owner, volume.mode) for name, volume in head.volumes.items()}
 
 
 async def digests(manifest: Manifest, head: Head, node: Node) -> dict[str, str]:

@@ -71,9 +71,9 @@ async def snapshots_of(point: DeployPoint, node: Node, cannot: str) -> dict[str,
     return {held.volume: by_guid[held.guid] for held in point.data}
 
 
-def volumes_of(point: DeployPoint) -> dict[str, Volume]:
-    """The point's volumes, as a manifest says them."""
-    return {name: Volume(v.quota, v.owner, v.mode) for name, v in point.head.volumes.items()}
+def volumes_of(head: Head) -> dict[str, Volume]:
+    """All volumes of a head as a manifest says them, also those that its own no longer names."""
+    return {name: Volume(v.quota, v.owner, v.mode) for name, v in head.volumes.items()}
 
 
 async def bytes_by_volume(node: Node, namespace: str) -> dict[str, int]:

@@ -12,7 +12,7 @@ from daemon.node import Node
 from daemon.planning import Wanted, plan_change
 from daemon.primitive import By, Part, Told, require
 from daemon.records import Source
-from daemon.seeing import require_head, require_room, see
+from daemon.seeing import require_head, require_room, see, volumes_of
 from daemon.wire import Branch, Branched
 
 KIND = "branched"
@@ -45,7 +45,7 @@ async def plan(ask: Branch, node: Node, by: By) -> Change:
         manifest=manifest,
         text=show(manifest),
         digests=await branching.digests(manifest, source, node),
-        volumes=branching.layouts(source),
+        volumes=volumes_of(source),
         data={name: f"{dataset}@{by.operation}" for name, dataset in datasets.items()},
         copied=tuple(sorted(datasets.values())),
         hooks=branching.hooks(manifest, modes),

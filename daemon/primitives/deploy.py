@@ -94,7 +94,7 @@ async def _with_data(wanted: Wanted, point: DeployPoint | None, node: Node) -> W
     if not point:
         return wanted
     data = await snapshots_of(point, node, f"cannot deploy {wanted.manifest.namespace} with the data of")
-    volumes = volumes_of(point) | wanted.manifest.volumes
+    volumes = volumes_of(point.head) | wanted.manifest.volumes
     if wanted.prune_volumes:
         volumes = dict(wanted.manifest.volumes)
     olds = point.head.services

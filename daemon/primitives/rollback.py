@@ -31,7 +31,7 @@ async def plan(ask: Rollback, node: Node, by: By) -> Change:
         manifest=manifest,
         text=point.head.manifest,
         digests=await digests_of(point, manifest.services, node),
-        volumes=volumes_of(point),
+        volumes=volumes_of(point.head),
         data={} if ask.code_only else await snapshots_of(point, node, f"cannot roll {ask.namespace} back"),
         restored=None if ask.code_only else point.head.deploy,
         past=tuple(point.head.deploy for point in points),
