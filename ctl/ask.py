@@ -4,6 +4,7 @@ import base64
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
@@ -30,6 +31,9 @@ from daemon.wire import (
     Success,
 )
 
+AWAY = 60.0
+"""Seconds until a daemon that starts anew is given up."""
+GONE = ("daemon.lost", "daemon.stopping")
 AGAIN = "Ctrl-C again lets go of it: then it ends without you."
 
 
@@ -73,6 +77,25 @@ def mutate(request: Mutation, flags: Flags) -> Success:
     operation = how.op_id or new_operation()
     how = msgspec.structs.replace(how, op_id=operation)
     return _carry_out(Call(request, how), operation, flags)
+
+
+def returning(request: Mutation, flags: Flags) -> Success:
+    """A mutation during which the daemon starts anew: whoever loses it attaches to the operation again."""
+    flags = replace(flags, op_id=flags.op_id or (None if flags.preview else new_operation()))
+    try:
+        return mutate(request, flags)
+    except Failed as failure:
+        if failure.failure.error.code not in GONE:
+            raise
+    until = time.monotonic() + AWAY
+    while True:
+        try:
+            return mutate(request, flags)
+        except (Failed, Problem) as failure:
+            error = failure.failure.error if isinstance(failure, Failed) else failure.error
+            if error.code not in (*GONE, "daemon.unreachable") or time.monotonic() > until:
+                raise
+        time.sleep(0.1)
 
 
 def carried(request: Streamed, flags: Flags, carry: Carry, total: int | None) -> tuple[Success, Carrier]:

@@ -14,18 +14,25 @@ from daemon.wire import Error, Failure, Refused
 
 
 class Target:
-    """A file that is there under its name once it is whole; `-` is stdout, which must not be a terminal."""
+    """A file that is there under its name once it is whole; `-` is stdout, which must not be a terminal.
+
+    What is there already and is no file, such as a pipe, is written to as it is.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.stdout = name, name == "-"
-        self._part = f"{name}.part"
+        self._place = os.path.realpath(name)
+        self._part = f"{self._place}.part"
+        self._renamed = not self.stdout and (os.path.isfile(name) or not os.path.exists(name))
         if self.stdout and sys.stdout.isatty():
             raise click.UsageError("stdout is a terminal: -o FILE, or pipe it", click.get_current_context())
         self._file = sys.stdout.fileno() if self.stdout else self._open()
 
     def _open(self) -> int:
         try:
-            return os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            if self._renamed:
+                return os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            return os.open(self.name, os.O_WRONLY)
         except OSError as error:
             why = error.strerror or str(error)
             refused = Refused("export.unwritable", f"cannot export to {self.name}", why, "-o with another path")
@@ -33,17 +40,27 @@ class Target:
 
     @property
     def carry(self) -> Carry:
-        return lambda connection, moved: fetch(connection, lambda block: os.write(self._file, block), moved)
+        return lambda connection, moved: fetch(connection, self._write, moved)
+
+    def _write(self, block: memoryview) -> int:
+        """Raises OSError; never one of those that tell of the other end of the connection."""
+        try:
+            return os.write(self._file, block)
+        except BrokenPipeError:
+            raise OSError("nobody reads what it is written to any more") from None
 
     def keep(self) -> None:
         """It is whole: give it its name, durably. Raises OSError."""
-        if not self.stdout:
+        if self._renamed:
             os.fsync(self._file)
             os.close(self._file)
-            os.rename(self._part, self.name)
+            os.rename(self._part, self._place)
+            folder = os.open(os.path.dirname(self._place), os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
 
     def drop(self) -> None:
-        if not self.stdout:
+        if self._renamed:
             with suppress(OSError):
                 os.unlink(self._part)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ctl.quantities import count
 from daemon.wire import How
 
 
@@ -14,6 +15,16 @@ class Count(click.IntRange):
 
 class Seconds(click.FloatRange):
     name = "number of seconds"
+
+
+class Rate(click.ParamType[int]):
+    """Bytes a second, such as `20MiB/s`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        bytes = value if isinstance(value, int) else count(str(value).removesuffix("/s"))
+        return bytes or self.fail(f"{value} is no rate, such as 20MiB/s", param, ctx)
 
 
 @dataclass

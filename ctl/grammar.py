@@ -127,6 +127,15 @@ class Group(click.Group):
         return found.get_short_help_str(80) if found else ""
 
 
+class Applied(Group):
+    """`X preview …` is `X apply --preview …`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, ["apply", "--preview", *args[1:]] if args[0] == "preview" else args)
+
+
 def group(kind: type[G], name: str | None, says: str) -> G:
     """A group of commands without a behaviour of its own, but for flags."""
     made = kind(name, help=says, add_help_option=False, no_args_is_help=False)

@@ -4,7 +4,7 @@ import time
 
 from ctl.progress import Write
 from ctl.quantities import now
-from ctl.steps import Steps, amount, ended, timed, words
+from ctl.steps import Steps, ended, going, timed, words
 from ctl.style import Style
 from daemon.wire import Event
 
@@ -95,5 +95,6 @@ class Live:
         return lines + more
 
     def _line(self, event: Event) -> str:
-        said = ", ".join(filter(None, [words(event), amount(event)]))
-        return timed(said, self._steps.elapsed(event, now()), self._style)
+        elapsed = self._steps.elapsed(event, now())
+        said = ", ".join(filter(None, [words(event), going(event, elapsed)]))
+        return timed(said, elapsed, self._style)

@@ -1,4 +1,4 @@
-"""What needs no daemon, done by `ployzd dev` and `ployzd doctor`: the one place of ctl where a process is started."""
+"""What needs no daemon, done by `ployzd dev` and `ployzd doctor`, which are started here."""
 
 import os
 import signal

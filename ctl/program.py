@@ -7,9 +7,10 @@ from ctl.show import Answer
 
 program = group(Group, None, "Run a small fleet by primitives: each command does one thing, and says how it ended.")
 program.sections = (
-    ("Change", ("deploy", "rollback", "branch", "promote", "namespace")),
-    ("Services", ("restart", "stop", "start", "scale", "run", "secret", "registry")),
+    ("Change", ("deploy", "rollback", "branch", "promote", "migrate", "namespace")),
+    ("Services", ("restart", "stop", "start", "scale", "run", "secret", "registry", "image")),
     ("Data", ("volume", "fork-volume")),
+    ("Machines", ("mesh", "machine", "join")),
     ("Look", ("status", "ps", "logs", "exec", "history", "export", "doctor")),
     ("Operations", ("op",)),
     ("This machine", ("dev", "context", "version", "help")),
@@ -19,6 +20,7 @@ program.lazy = {
     "rollback": ("deploying:rollback", "Make a namespace what it was, code and data."),
     "branch": ("branching:branch", "Copy a namespace with its data."),
     "promote": ("branching:promote", "Deploy what a branch runs into its source."),
+    "migrate": ("migrating:migrate", "Move a service to another machine, with its data."),
     "restart": ("running:restart", "Replace a service's instances by new ones."),
     "stop": ("running:stop", "Have no instances of a service until it is started."),
     "start": ("running:start", "Have a stopped service's instances again."),
@@ -29,6 +31,10 @@ program.lazy = {
     "volume": ("volumes:volume", "List, snapshot, resize, purge, export and import volumes."),
     "secret": ("secrets:secret", "Set, list and remove the secrets of a namespace."),
     "registry": ("registries:registry", "Log in to registries of images, and out."),
+    "mesh": ("machines:mesh", "Found a mesh, look at it, or leave it."),
+    "machine": ("machines:machine", "Add machines, invite them, list them, drain one, or remove it."),
+    "join": ("machines:join", "Make this machine one of a mesh."),
+    "image": ("images:image", "List the machines' images, and bring them to other machines."),
     "status": ("looking:status", "Show the cluster in one screen."),
     "ps": ("looking:ps", "List the instances."),
     "logs": ("logs:logs", "Show what a service wrote."),

@@ -22,6 +22,7 @@ WORLD = {
     "refused": "Nothing was changed.",
     "taken_back": "Taken back: everything is as it was before.",
     "stuck": "Stuck: neither done nor taken back yet. Carry on with: ployzctl op resume {operation}",
+    "unfinished": "Stuck: neither done nor taken back yet.",
 }
 
 
@@ -101,14 +102,21 @@ def explain(failure: Failure, style: Style, *, changes: bool) -> str:
     if error.hint:
         lines.append(f"  {style.cyan('try:')} {indent(harmless(error.hint), ' ' * 7).lstrip()}")
     if error.state in ("taken_back", "stuck") or (changes and error.state == "refused"):
-        world = WORLD[error.state].format(operation=failure.operation or "ID")
-        lines.append(world if error.state == "refused" else f"{world} {style.dim(f'({failure.operation})')}")
+        unfinished = error.state == "stuck" and not failure.operation
+        world = WORLD["unfinished" if unfinished else error.state].format(operation=failure.operation)
+        named = failure.operation and error.state != "refused"
+        lines.append(f"{world} {style.dim(f'({failure.operation})')}" if named else world)
     return "\n".join(lines)
 
 
 def out_style() -> Style:
     """What stdout can show."""
     return style_of(sys.stdout)
+
+
+def err_style() -> Style:
+    """What stderr can show."""
+    return style_of(sys.stderr)
 
 
 def style_of(stream: TextIO) -> Style:

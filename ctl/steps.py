@@ -12,6 +12,8 @@ POSITION = re.compile(r"^\d[\d.]*\s+")
 BEGINS = ("doing", "committing", "undoing")
 ENDS = ("done", "committed", "undone", "failed")
 COLUMN = 56
+BAR = 12
+"""Columns of a bar."""
 
 
 class Steps:
@@ -43,7 +45,7 @@ class Steps:
 def words(event: Event) -> str:
     """What the step says, without its position; an undone one in parentheses."""
     said = harmless(POSITION.sub("", event.step))
-    said = f"{said} on {event.machine}" if event.machine and f" {event.machine}" not in said else said
+    said = f"{said} ({event.machine})" if event.machine else said
     return f"({said})" if event.kind in ("undoing", "undone") else said
 
 
@@ -52,6 +54,16 @@ def amount(event: Event) -> str:
     if event.bytes is None:
         return ""
     return f"{size(event.bytes)} of {size(event.total)}" if event.total else size(event.bytes)
+
+
+def going(event: Event, seconds: float) -> str:
+    """How far a step is that has been under way for so long: a bar, how fast, and how long it still takes."""
+    if not event.bytes or not event.total or seconds <= 0:
+        return amount(event)
+    rate, share = event.bytes / seconds, min(1.0, event.bytes / event.total)
+    bar = ("█" * round(share * BAR)).ljust(BAR, "░")
+    left = f", {span((event.total - event.bytes) / rate)} left" if share < 1 else ""
+    return f"{amount(event)} {bar} {size(rate)}/s{left}"
 
 
 def ended(event: Event, seconds: float | None, style: Style) -> str | None:

@@ -26,8 +26,8 @@ def _reason(error: click.UsageError, asked: str) -> tuple[str, str]:
         near = nearest(error.name, error.known)
         return error.message, f"{asked} {near}" if near else help_of
     if isinstance(error, click.NoSuchOption):
-        near = nearest(error.option_name, _options(error.ctx))
-        return f"it has no option {error.option_name}", f"{asked} {near}" if near else help_of
+        near = nearest(error.option_name.lstrip("-"), _options(error.ctx))  # the dashes alone are no likeness
+        return f"it has no option {error.option_name}", f"{asked} --{near}" if near else help_of
     if isinstance(error, click.MissingParameter) and error.param:
         return f"{_name(error.param)} is missing", help_of
     if isinstance(error, click.BadParameter) and error.param:
@@ -44,12 +44,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _options(ctx: click.Context | None) -> list[str]:
-    """The long options that the command at hand understands."""
-    at_hand = ctx.command if ctx else None
-    if not isinstance(at_hand, Command):
-        return [name for option in everywhere() for name in option.opts]
-    parameters = [*at_hand.own, *everywhere(), *(of_mutations() if at_hand.changes else [])]
-    return [name for option in parameters if isinstance(option, click.Option) for name in option.opts]
+    """The long options that the command at hand understands, without their dashes."""
+    at_hand, parameters = ctx.command if ctx else None, list[click.Parameter](everywhere())
+    if isinstance(at_hand, Command):
+        parameters += [*at_hand.own, *(of_mutations() if at_hand.changes else [])]
+    options = [option for option in parameters if isinstance(option, click.Option)]
+    return [name.removeprefix("--") for option in options for name in option.opts if name.startswith("--")]
 
 
 def _name(parameter: click.Parameter) -> str:

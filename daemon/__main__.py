@@ -14,20 +14,41 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from daemon import problems
+import msgspec
+
+from daemon import addressing, membership, problems
+from daemon.all_operations import AllOperations
 from daemon.answering import Answering
+from daemon.coming_back import come_back, follow
+from daemon.coming_up import ComingUp
 from daemon.confidential import written
 from daemon.dev import main as dev
 from daemon.doctor import main as doctor
 from daemon.doctor.machine import checked
-from daemon.engine import Engine
+from daemon.door import Door
+from daemon.draining import Draining
+from daemon.engine import SOLE, Engine
+from daemon.finding import heads
+from daemon.journal import rfc3339
+from daemon.keepers import Keepers
 from daemon.looking import Looking
-from daemon.machine import Settings, Up, bring_up
+from daemon.machine import Up, bring_up, going_on
+from daemon.membership import Membership
 from daemon.operations import Operations
+from daemon.peers.line import BusLine, subject
+from daemon.peers.others import ALONE, LineOthers
+from daemon.peers.participant import Participant
+from daemon.peers.questions import answers
+from daemon.peers.surroundings import TELL
 from daemon.primitives import PRIMITIVES
 from daemon.server import Server
+from daemon.settings import Settings
+from daemon.sites import Site, Sites, Told
+from daemon.survey import Survey
+from daemon.taking_over import Terms
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
+from dataplane.calls import Question
 from dataplane.pool import SIZE, PoolWish
 
 log = logging.getLogger("ployzd")
@@ -36,34 +57,107 @@ log = logging.getLogger("ployzd")
 async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> None:
     """Bring the machine up and answer until a signal comes."""
     up = await bring_up(settings)
-    engine = Engine(up.node, decided=up.boot.start)
-    told = partial(written, fingerprint=up.vault.fingerprint)
-    means = Means(settings.folder / "operations", engine, up.store, PRIMITIVES, written=told)
-    operations = Operations(means)
-    await up.boot.begin()
-    await operations.bring_to_an_end()
-    await up.boot.start_all_but(operations.undecided())
+    asked, operations = await _operations(settings, up)
+    up.among.mesh.at_work_here = lambda: list(operations.running)
+    draining = Draining(operations)
+    keepers = Keepers(up.among.mesh, up.among.members, operations, up.among.calls, draining)
+    await keepers.answer()
+
+    async def resolve() -> None:
+        await operations.bring_to_an_end()
+        await come_back(asked, operations)
+
+    coming = ComingUp(up, resolve, lambda: up.boot.start_all_but(operations.undecided()))
+    rising = await coming.begin()
+    returning = going_on("coming back", follow(up.around.observing.back, asked, operations))
     running = partial(_running, operations)
     doctor = partial(checked, up, settings.folder, running)
-    server = Server(Answering(operations, _looking(settings, up, running), up.streaming, doctor), viewers)
+
+    async def tell() -> Told:
+        mirror = up.among.mirror
+        unstarted = up.boot.reasons(heads(mirror).values())
+        return Told(await running(), dict(unstarted), mirror.stale_since)
+
+    await up.among.calls.answer(subject(settings.machine, TELL), partial(_told, tell))
+    looking = _looking(settings, up, tell)
+    answering = Answering(
+        operations,
+        AllOperations(operations, up.among.mirror, looking.sites, BusLine(up.among.calls)),
+        looking,
+        up.streaming,
+        doctor,
+        Survey(up.among.mesh, up.among.mirror, up.around.line),
+        up.engines,
+        keepers,
+        draining,
+        up.among.whereabouts,
+        coming.seen,
+    )
+    server = Server(answering, viewers)
+    if settings.membership.cluster.mesh:
+        await Door(
+            addressing.door(settings.membership.cluster.cidr), up.among.members, operations.mutate, up.among.mesh.seen
+        ).open()
     await server.start(socket)
     log.info("%s answers at %s", settings.machine, socket)
     await _signal()
+    rising.cancel()
+    returning.cancel()
     await server.close()
+
+
+async def _operations(settings: Settings, up: Up) -> tuple[Participant, Operations]:
+    """This machine's part in operations: in those of others, which it does from now on, and in its own."""
+
+    def give_up(id: str, term: int) -> Awaitable[None]:
+        return operations.give_up(id, term)
+
+    store, alone = up.among.store, not settings.membership.cluster.mesh
+    asked = Participant(up.node, settings.folder / "asked", store.ended_in, give_up)
+    engine = Engine(up.node, decided=up.boot.start, standing=SOLE if alone else Terms(store, asked))
+    told = partial(written, fingerprint=up.vault.fingerprint)
+    others = (
+        ALONE
+        if alone
+        else LineOthers(
+            BusLine(up.among.calls, away=up.among.mirror.lost), lambda: _taking_part(up.among.mesh.membership)
+        )
+    )
+    operations = Operations(
+        Means(settings.folder / "operations", engine, store, PRIMITIVES, written=told, others=others)
+    )
+    for what, answer in answers(asked, operations).items():
+        await up.among.calls.answer(subject(settings.machine, what), partial(_answered, answer))
+    if not alone:
+        await up.around.talking.open(settings.address)
+        await up.transfers.open(settings.address)
+    return asked, operations
+
+
+def _taking_part(now: Membership) -> list[str]:
+    """Who may have a part in operations: not yet those who are let in and start anew, as members, just now."""
+    return [name for name, machine in now.machines.items() if machine.state != "joining"]
+
+
+async def _answered(answer: Callable[[bytes], Awaitable[bytes]], question: Question) -> bytes:
+    return await answer(question.data)
 
 
 async def _running(operations: Operations) -> list[OperationRow]:
     return operations.rows(all=False)
 
 
-def _looking(settings: Settings, up: Up, running: Callable[[], Awaitable[list[OperationRow]]]) -> Looking:
+async def _told(tell: Callable[[], Awaitable[Told]], _: Question) -> bytes:
+    return msgspec.json.encode(await tell())
+
+
+def _looking(settings: Settings, up: Up, tell: Callable[[], Awaitable[Told]]) -> Looking:
     about = {
         "version": VERSION,
         "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
     }
-    return Looking(
-        settings.machine, up.mirror, up.engines, up.datasets, running, about, unstarted=lambda: up.boot.reasons
-    )
+    own = Site(settings.machine, up.engines, up.datasets, tell)
+    return Looking(settings.machine, up.among.mirror, Sites(own, up.around.sites), about)
 
 
 async def _signal() -> None:
@@ -78,7 +172,17 @@ def settings_from(words: argparse.Namespace) -> Settings:
     folder = Path(words.data_dir)
     pool = PoolWish(words.machine, folder, words.zfs_root, words.pool_size)
     engine = None if words.engine == "managed" else Path(words.engine)
-    return Settings(words.machine, folder, engine, words.gateway_listen, pool)
+    return Settings(_membership(folder, words.machine), folder, engine, words.gateway_listen, pool)
+
+
+def _membership(folder: Path, name: str) -> Membership:
+    """What the machine is. At its first start it becomes a cluster of its own, of that name."""
+    file = folder / "membership.json"
+    found = membership.load(file)
+    if found is None:
+        found = membership.alone(name, rfc3339(), VERSION)
+        membership.save(file, found)
+    return found
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,10 +1,12 @@
-"""After a boot, what was committed is started again: each namespace once, and nothing that fails its checks.
+"""After a boot, what was committed is started again: each namespace once, in order, and nothing that fails its checks.
 
-The engine has started by itself what it can; it cannot start what has volumes, for those are not mounted yet.
+The engine has started by itself what it can; it cannot start what has volumes, for those are not mounted yet. But
+nobody is led to what it started before what that comes `after` is ready.
 """
 
+import asyncio
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +15,28 @@ import msgspec
 from msgspec import Struct
 
 from daemon.engine import together
+from daemon.manifest import order
 from daemon.node import Node
+from daemon.planning import identity
 from daemon.primitive import NotSo, confirm
 from daemon.records import Head, Service, Volume
+from daemon.wire import Refused
 from dataplane.dataset import ZfsProblem
 from runtime.instance import Condition, EngineProblem
 
 UNSEEN = 255
 """What the engine says of an instance that ended while nobody saw it: it ran when the machine went down."""
 
+UNSURE = "the cluster's records have not been in sight since then, so nobody knows whether it is still to run here"
+"""Why nothing is started while the store is away."""
+
+ASK_AGAIN = 2.0
+"""Seconds before the store is asked again."""
+
 log = logging.getLogger("ployzd")
 
 Reasons = Mapping[str, str]
+Release = Callable[[Collection[str]], Awaitable[None]]
 
 
 class Note(Struct, frozen=True):
@@ -34,37 +46,72 @@ class Note(Struct, frozen=True):
     reasons: dict[str, str]
 
 
+async def _to_nobody(instances: Collection[str]) -> None:
+    """Nobody leads anybody anywhere."""
+
+
 @dataclass
 class Boot:
-    """`memory` is a file that is gone after a boot: whoever finds none is the first since then."""
+    """`memory` is a file that is gone after a boot: whoever finds none is the first since then.
+
+    `release` is told the ids of instances to which people may be led from now on, once they are ready.
+    """
 
     node: Node
     memory: Path
+    release: Release = _to_nobody
     note: Note = field(default=Note((), {}), init=False)
+    _starting: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
 
-    @property
-    def reasons(self) -> Reasons:
-        return self.note.reasons
+    def reasons(self, remembered: Iterable[Head]) -> Reasons:
+        """Why what is not up is not. Until it has begun that is so of all that is `remembered` to run here."""
+        if self.memory.exists():
+            return self.note.reasons
+        services = (service for head in remembered for service in head.services.values())
+        ours = (one.id for service in services for one in service.instances if one.machine == self.node.machine)
+        return dict.fromkeys(ours, UNSURE)
 
-    async def begin(self) -> None:
-        """Find out what is to be started: everything after a boot, what an earlier daemon did not get to otherwise."""
+    async def begin(self) -> frozenset[str]:
+        """Find out what is to be started: everything after a boot, what an earlier daemon did not get to otherwise.
+
+        Returns the ids of the instances that nobody is to be led to before they are released.
+        """
+        records = await self.node.records.namespaces()
+        heads = {name: record.head for name, record in sorted(records.items()) if record.head}
         if self.memory.exists():
             self.note = msgspec.json.decode(self.memory.read_bytes(), type=Note)
-            return
-        records = await self.node.records.namespaces()
-        self._write(Note(tuple(sorted(name for name, record in records.items() if record.head)), {}))
+        else:
+            self._write(Note(tuple(heads), {}))
+        pending = (head for name, head in heads.items() if name in self.note.pending)
+        services = (service for head in pending for service in head.services.values())
+        return frozenset(instance.id for service in services for instance in service.instances)
 
     async def start_all_but(self, undecided: Collection[str]) -> None:
-        """Start what is pending, but for namespaces whose heads an open operation may still change."""
-        await self.start([name for name in self.note.pending if name not in undecided])
+        """Start what is pending, but for namespaces whose heads an open operation may still change.
+
+        While the store does not say what that is, it is asked again.
+        """
+        while True:
+            try:
+                return await self.start([name for name in self.note.pending if name not in undecided])
+            except Refused as refused:
+                log.error("not everything is started after the boot yet: %s", refused)
+                await asyncio.sleep(ASK_AGAIN)
 
     async def start(self, namespaces: Sequence[str]) -> None:
         """Start what the heads of these say has to run, unless that was done since the boot. Raises Refused."""
-        await together([self._start(name) for name in namespaces if name in self.note.pending])
+        await together([self._once(name) for name in namespaces if name in self.note.pending])
+
+    async def _once(self, namespace: str) -> None:
+        """Whoever asks while it is being started waits for that, and may go away."""
+        if namespace not in self._starting:
+            self._starting[namespace] = asyncio.create_task(self._start(namespace))
+            self._starting[namespace].add_done_callback(lambda _: self._starting.pop(namespace))
+        await asyncio.shield(self._starting[namespace])
 
     async def _start(self, namespace: str) -> None:
         head = (await self.node.records.namespace(namespace)).head
-        failed = await Start(self.node, head).carry_out() if head else {}
+        failed = await Start(self.node, head, self.release).carry_out() if head else {}
         pending = tuple(other for other in self.note.pending if other != namespace)
         self._write(Note(pending, {**self.note.reasons, **failed}))
 
@@ -81,21 +128,38 @@ class Start:
 
     node: Node
     head: Head
+    release: Release = _to_nobody
     reasons: dict[str, str] = field(default_factory=dict)
 
     async def carry_out(self) -> dict[str, str]:
         """Why what is not up is not."""
         found = {condition.id: condition for condition in await self.node.instances.all()}
-        ours = [
-            (service, found[instance.id])
-            for service in self.head.services.values()
-            for instance in service.instances
-            if instance.machine == self.node.machine and instance.id in found
-        ]
-        await together([self._end(service, one) for service, one in ours if service.specification.volumes])
+        ours = {
+            name: [found[one.id] for one in service.instances if one.machine == self.node.machine and one.id in found]
+            for name, service in self.head.services.items()
+        }
+        writers = [service for service in self.head.services.values() if service.specification.volumes]
+        await together([self._end(service, one) for service in writers for one in ours[service.name]])
         await together([self._mount(volume) for volume in self.head.volumes.values()])
-        await together([self._start(service, one) for service, one in ours if comes_back(service, one)])
+        await self._start_in_order(ours)
         return self.reasons
+
+    async def _start_in_order(self, ours: Mapping[str, Sequence[Condition]]) -> None:
+        """Each service once those before it are ready, or had the time that their checks give them."""
+        before = order({name: service.specification for name, service in self.head.services.items()})
+        ready = {name: asyncio.Event() for name in self.head.services}
+
+        async def one(service: Service) -> None:
+            for other in before[service.name]:
+                await ready[other].wait()
+            going = [found for found in ours[service.name] if comes_back(service, found)]
+            await together([self._start(service, found) for found in going])
+            await self.release([found.id for found in ours[service.name]])
+            if any(service.name in others for others in before.values()):
+                await together([self._ready(service, found) for found in going])
+            ready[service.name].set()
+
+        await together([one(service) for service in self.head.services.values()])
 
     async def _end(self, service: Service, found: Condition) -> None:
         """Whatever runs of it began before its generation was mounted."""
@@ -127,8 +191,14 @@ class Start:
         with self._told(found.id):
             await self.node.instances.start(found.id)
 
+    async def _ready(self, service: Service, found: Condition) -> None:
+        try:
+            await self.node.instances.ready(found.id, identity.check(service.specification))
+        except EngineProblem as problem:
+            log.warning("what comes after %s starts without it: %s", found.id, problem)
+
     def _dataset(self, volume: Volume) -> str:
-        return f"{self.node.datasets.root}/{self.head.namespace}/{volume.name}/{volume.generation}"
+        return self.head.dataset(volume.name, self.node.datasets.root)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

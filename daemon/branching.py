@@ -1,15 +1,18 @@
 """What a branch takes from its source: which services and volumes as they are, which begin anew, which routes stay."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from daemon.change import Pause, Snapshot
 from daemon.manifest import NAMESPACE, Manifest
 from daemon.nearest import nearest
 from daemon.node import Node
+from daemon.planning import Origin, Seen, data
 from daemon.planning.identity import HOST
 from daemon.records import Head
+from daemon.seeing import resolve
 from daemon.wire import Branch, Mode, Refused
 
 
@@ -41,9 +44,12 @@ def _require_known(kind: str, named: Mapping[str, Mode], known: Mapping[str, obj
             raise Refused("branch.unknown", cannot, f"it has no {kind} {name}", hint)
 
 
-def dataset(node: Node, head: Head, volume: str) -> str:
-    """The generation that a volume's name points at."""
-    return f"{node.datasets.root}/{head.namespace}/{volume}/{head.volumes[volume].generation}"
+def copied(source: Head, volumes: Iterable[str], seen: Seen, by: str) -> tuple[tuple[Snapshot, ...], dict[str, Origin]]:
+    """The snapshots that `by` takes of these volumes, at one instant on each machine; and by volume where its is."""
+    named = [source.volumes[name] for name in sorted(volumes)]
+    roots = data.roots(None, source, seen)
+    origins = {one.name: Origin(one.machine, f"{data.dataset(source, one, roots)}@{by}") for one in named}
+    return data.taken(source, origins, roots), origins
 
 
 async def digests(manifest: Manifest, head: Head, node: Node) -> dict[str, str]:
@@ -54,9 +60,9 @@ async def digests(manifest: Manifest, head: Head, node: Node) -> dict[str, str]:
         if service.runtime == "host":
             found[name] = HOST
         elif there and there.image == service.image:
-            found[name] = await node.instances.resolve(there.digest, pull="never")
+            found[name] = await resolve(there.digest, node, pull="never")
         else:
-            found[name] = await node.instances.resolve(service.image, pull=service.pull)
+            found[name] = await resolve(service.image, node, pull=service.pull)
     return found
 
 
@@ -67,12 +73,21 @@ def hooks(manifest: Manifest, modes: Modes) -> dict[str, tuple[str, ...]]:
     return {name: hook for name, hook in chosen.items() if hook}
 
 
-def writers(head: Head, volumes: Collection[str]) -> frozenset[str]:
-    """The instances that write to one of these volumes."""
-    services = (
-        service for service in head.services.values() if not service.specification.volumes.keys().isdisjoint(volumes)
-    )
-    return frozenset(instance.id for service in services for instance in service.instances)
+def cleaners(manifest: Manifest, modes: Modes) -> frozenset[str]:
+    """The services whose `on_branch` runs: nobody else of the branch is to see its data before that."""
+    services = manifest.services.items()
+    return frozenset(name for name, one in services if one.hooks.on_branch and modes.services.get(name) != "fresh")
+
+
+def pauses(head: Head, volumes: Collection[str], seen: Seen) -> tuple[Pause, ...]:
+    """The running instances that write to one of these volumes, by machine."""
+    found: dict[str, list[str]] = {}
+    for service in head.services.values():
+        if not service.specification.volumes.keys().isdisjoint(volumes):
+            for instance in service.instances:
+                if instance.id in seen.up:
+                    found.setdefault(instance.machine, []).append(instance.id)
+    return tuple(Pause(machine, tuple(sorted(ids))) for machine, ids in sorted(found.items()))
 
 
 def literal(manifest: Manifest) -> tuple[str, ...]:

@@ -1,15 +1,24 @@
 """Records in a bucket of entries: decoded when read, and changed by compare-and-set."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from daemon.wire import Problem, Refused
-from dataplane.entry import Entry, Moved, Sight, TooLarge, key, parts
+from dataplane.entry import Entry, Moved, Sight, StoreDown, TooLarge, key, parts
 
+BUCKET = "records"
+"""The one that holds them."""
 ROUNDS = 200
 """How often a change is tried again after somebody else's came first; in each round one of the writers gets on."""
+
+STORE_DOWN = (
+    "the same again in some seconds: its server is started again by itself; if it stays down, "
+    "ployzctl doctor, and the end of store/*/nats-server.log in its machine's data directory"
+)
+"""What to do about a store that does not answer."""
 
 T = TypeVar("T")
 
@@ -28,6 +37,28 @@ class Kv(Protocol):
 
     def watch(self) -> AsyncGenerator[tuple[str, Entry] | Sight, None]:
         """Every key's newest entry, then CURRENT, then each change; LOST while the store is out of sight."""
+
+
+@dataclass(frozen=True)
+class While:
+    """A bucket that is written only while `so`, which raises otherwise. That is looked at before each write, thus after
+    the read of what it is written over: whoever comes in between finds it, or is found."""
+
+    kv: Kv
+    so: Callable[[], Awaitable[None]]
+
+    async def get(self, key: str) -> Entry | None:
+        return await self.kv.get(key)
+
+    async def put(self, key: str, value: bytes, revision: int) -> int:
+        await self.so()
+        return await self.kv.put(key, value, revision)
+
+    async def all(self, prefix: str) -> dict[str, Entry]:
+        return await self.kv.all(prefix)
+
+    def watch(self) -> AsyncGenerator[tuple[str, Entry] | Sight, None]:
+        return self.kv.watch()
 
 
 async def read(kv: Kv, where: str, shape: type[T]) -> tuple[T | None, int]:
@@ -56,10 +87,13 @@ async def change(
     """Make the record what `to` makes of it, whoever else writes it meanwhile; return it with its revision.
 
     Where `to` returns None, or what is there already, nothing is written; with `always`, only where it is None.
-    Raises Moved if others write it all the time, and what `read` and `write` raise.
+    Raises Moved if others write it all the time, StoreDown if it never becomes another although one of them does (the
+    store has no majority then, and has not noticed), and what `read` and `write` raise.
     """
+    met = set()
     for _ in range(ROUNDS):
         now, revision = await read(kv, where, shape)
+        met.add(revision)
         fresh = to(now)
         if fresh is None or (fresh == now and not always):
             return now, revision
@@ -67,7 +101,17 @@ async def change(
             return fresh, await write(kv, where, fresh, revision)
         except Moved:
             continue
+    if len(met) == 1:
+        raise StoreDown(f"a change of {where} is under way, and the store does not get to its end")
     raise Moved(where)
+
+
+async def replace(kv: Kv, where: str, before: object, anew: object) -> None:
+    """Write a record over what it was `before`. Raises Moved if it is that no more, and what `read` and `write` do."""
+    now, revision = await read(kv, where, type(before))
+    if now != before:
+        raise Moved(where)
+    await write(kv, where, anew, revision)
 
 
 def decoded(where: str, value: bytes, shape: type[T]) -> T:
@@ -77,3 +121,14 @@ def decoded(where: str, value: bytes, shape: type[T]) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
         why = f"{problem}; a newer ployz may have written it"
         raise Problem("record.unreadable", f"cannot read the record {where}", why, "ployzctl version") from None
+
+
+async def answered(asking: Awaitable[T]) -> T:
+    """What is asked of the records, with the store's own failures as refusals."""
+    try:
+        return await asking
+    except Moved as moved:
+        why = f"somebody else has changed {moved} meanwhile, again and again"
+        raise Refused("record.moved", "cannot change the cluster's records", why, "the same again") from moved
+    except StoreDown as problem:
+        raise Refused("store.down", "cannot reach the cluster's records", str(problem), STORE_DOWN) from problem

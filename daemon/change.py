@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from daemon.records import Head, Token, Volume
+from daemon.records import Head, Newest, Token, Volume
 from daemon.wire import Action
 from dataplane.dataset import Layout
 from runtime.instance import Check, Specification
@@ -23,14 +23,41 @@ class Name(Struct, frozen=True):
     what: str
 
 
+class Snapshot(Struct, frozen=True):
+    """Datasets of one machine that are snapshotted at one instant, as `@<operation>`."""
+
+    machine: str
+    datasets: tuple[str, ...]
+
+
+class Pause(Struct, frozen=True):
+    """Instances of one machine that stand still while snapshots are taken."""
+
+    machine: str
+    instances: tuple[str, ...]
+
+
+class Dropped(Struct, frozen=True):
+    """The generation of a volume that the next head no longer names."""
+
+    machine: str
+    dataset: str
+
+
 class Generation(Struct, frozen=True):
     """A generation to be made: empty, or from `source` (a snapshot that is there, or that this operation takes)."""
 
     volume: str
+    machine: str
     dataset: str
     source: str | None
     layout: Layout
     marks: dict[str, str]
+
+
+def candidate_marks(namespace: str, volume: Volume) -> dict[str, str]:
+    """The marks of the generation of a volume while it is not committed."""
+    return {"namespace": namespace, "volume": volume.name, "epoch": str(volume.epoch), "state": "candidate"}
 
 
 class Candidate(Struct, frozen=True):
@@ -40,6 +67,7 @@ class Candidate(Struct, frozen=True):
     """
 
     service: str
+    machine: str
     specification: Specification
     data: dict[str, str]
     check: Check
@@ -53,6 +81,7 @@ class Hook(Struct, frozen=True):
     """
 
     service: str
+    machine: str
     argv: tuple[str, ...]
     within: float
     one_shot: Specification | None = None
@@ -75,6 +104,7 @@ class Old(Struct, frozen=True):
     """
 
     service: str
+    machine: str
     id: str
     was_up: bool
     grace: float
@@ -83,20 +113,37 @@ class Old(Struct, frozen=True):
 
 
 class Image(Struct, frozen=True):
+    """An image that a machine needs. One that it lacks and no registry knows comes from the machine `source`."""
+
+    machine: str
     name: str
     digest: str
+    source: str | None = None
+
+
+class Carried(Struct, frozen=True):
+    """A secret that a branch gets from its source: version `there` of it, as the branch's own `version`."""
+
+    name: str
+    source: str
+    there: int
+    version: int
 
 
 class Change(Struct, frozen=True):
     """A plan. Every name, address and snapshot in it is chosen; the steps are a pure function of it.
 
     `stops` are instances that are stopped before the snapshots, `goes` those that leave after the commit;
-    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant as `@<operation>`; so are
-    those of another namespace that are `copied`. `pauses` are instances that stand still for that instant.
-    `left` are services that are not touched, whether they run or not.
+    `snapshot` holds the datasets of all the namespace's volumes, snapshotted at one instant on each machine; so are
+    those of another namespace that are `copied`, while the instances in `pauses` stand still.
+    `serves` are the machines that send people to the namespace, or may be asked for it.
+    `left` are services that are not touched, whether they run or not; so are instances on machines that are `away`.
+    `roots` has the dataset that everything of ployz lies below, for each machine that has some of the namespace.
     `drops` are those of volumes that the next head no longer names; `forgets` the deploy points that go.
     One that `removes` the namespace leaves a tombstone instead of the head `after`, which has nothing in it; one that
-    `purges` it frees the snapshots with the guids `dooms`, and those that it took itself.
+    `purges` it takes no snapshot, and frees those with the guids `dooms`: about `frees` bytes of each machine.
+    `secrets` are those of which the record names another newest version from the commit on, `carries` where that comes
+    from another namespace; of those that it `tidies` it forgets the versions that nothing names any more.
     """
 
     operation: str
@@ -110,20 +157,26 @@ class Change(Struct, frozen=True):
     releases: tuple[Name, ...]
     stops: tuple[Old, ...]
     goes: tuple[Old, ...]
-    snapshot: tuple[str, ...]
-    copied: tuple[str, ...]
+    snapshot: tuple[Snapshot, ...]
+    copied: tuple[Snapshot, ...]
     generations: tuple[Generation, ...]
     levels: tuple[Level, ...]
-    root: str
+    serves: tuple[str, ...]
+    roots: dict[str, str]
     at: str
-    pauses: tuple[str, ...] = ()
+    pauses: tuple[Pause, ...] = ()
     warnings: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-    drops: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+    drops: tuple[Dropped, ...] = ()
     forgets: tuple[int, ...] = ()
     removes: bool = False
     purges: bool = False
     dooms: tuple[str, ...] = ()
+    frees: dict[str, int] = {}
+    carries: tuple[Carried, ...] = ()
+    secrets: dict[str, Newest] = {}
+    tidies: tuple[str, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -140,6 +193,3 @@ class Change(Struct, frozen=True):
         """The volumes whose names point at a new generation after the commit."""
         made = {generation.volume for generation in self.generations}
         return [volume for name, volume in sorted(self.after.volumes.items()) if name in made]
-
-    def dataset(self, volume: Volume) -> str:
-        return f"{self.root}/{self.after.namespace}/{volume.name}/{volume.generation}"

@@ -12,8 +12,9 @@ def contents(head: Head, files: Mapping[str, str]) -> dict[str, bytes]:
     return {target: held[source] for target, source in files.items()}
 
 
-def committed(head: Head) -> Iterator[tuple[str, str, dict[str, bytes]]]:
-    """For each committed instance that has files: its id, the operation that made it, and its files."""
+def committed(head: Head, machine: str) -> Iterator[tuple[str, str, dict[str, bytes]]]:
+    """For each committed instance on a machine that has files: its id, the operation that made it, and its files."""
     for service in head.services.values():
         if found := contents(head, service.specification.files):
-            yield from ((instance.id, instance.operation, found) for instance in service.instances)
+            here = (instance for instance in service.instances if instance.machine == machine)
+            yield from ((instance.id, instance.operation, found) for instance in here)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from daemon.held import Below, alone
+from daemon.held import Pools, alone
 from daemon.manifest import parse, show
 from daemon.manifest_text import read
 from daemon.records import Head
 from daemon.wire import BranchRow, CodeDifference, VolumeDifference
 
 
-def branches(heads: Mapping[str, Head], below: Below, root: str, of: str | None = None) -> list[BranchRow]:
+def branches(heads: Mapping[str, Head], pools: Pools, of: str | None = None) -> list[BranchRow]:
     """Every namespace that was branched, or those that descend from `of`; each after what it came from."""
     children: dict[str, list[Head]] = {}
     for head in heads.values():
@@ -18,15 +18,15 @@ def branches(heads: Mapping[str, Head], below: Below, root: str, of: str | None 
             children.setdefault(head.source.namespace, []).append(head)
     # What came from a namespace that is there no more begins a tree of its own.
     roots = [of] if of else sorted(name for name in children if name not in heads or not heads[name].source)
-    return [row for name in roots for row in _below(name, children, below, root)]
+    return [row for name in roots for row in _below(name, children, pools)]
 
 
-def _below(name: str, children: Mapping[str, list[Head]], below: Below, root: str) -> Iterator[BranchRow]:
+def _below(name: str, children: Mapping[str, list[Head]], pools: Pools) -> Iterator[BranchRow]:
     for head in sorted(children.get(name, ()), key=lambda child: child.namespace):
         assert head.source
-        held = alone(below, f"{root}/{head.namespace}")
+        held = alone(pools, head.namespace)
         yield BranchRow(head.namespace, head.source.namespace, head.source.deploy, head.source.at, held)
-        yield from _below(head.namespace, children, below, root)
+        yield from _below(head.namespace, children, pools)
 
 
 def code(source: Head, target: Head) -> list[CodeDifference]:
@@ -50,13 +50,12 @@ def _flat(tree: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]
             yield f"{within}{key}", str(value)
 
 
-def volumes(source: Head, target: Head, below: Below, root: str) -> list[VolumeDifference]:
+def volumes(source: Head, target: Head, pools: Pools) -> list[VolumeDifference]:
     """For each volume the bytes that either side alone holds: what was written since they were one, and is there."""
     names = sorted(source.volumes.keys() | target.volumes.keys())
-    return [
-        VolumeDifference(name, _held(source, name, below, root), _held(target, name, below, root)) for name in names
-    ]
+    return [VolumeDifference(name, _held(source, name, pools), _held(target, name, pools)) for name in names]
 
 
-def _held(head: Head, volume: str, below: Below, root: str) -> int | None:
-    return alone(below, f"{root}/{head.namespace}/{volume}") if volume in head.volumes else None
+def _held(head: Head, volume: str, pools: Pools) -> int | None:
+    there = volume in head.volumes and head.volumes[volume].machine in pools
+    return alone(pools, f"{head.namespace}/{volume}") if there else None

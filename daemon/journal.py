@@ -21,7 +21,11 @@ from daemon.wire import Event, EventKind, Failure, Stuck, Success, encode
 
 
 class Heading(Struct, frozen=True):
-    """The first line. `version` is that of the code that planned, `plans` the number of how it writes plans."""
+    """The first line. `version` is that of the code that planned, `plans` the number of how it writes plans.
+
+    `planned_on` is the machine that planned, this one if empty; `term` is how often the operation had been taken over
+    when this machine began to carry it on.
+    """
 
     operation: str
     request: dict[str, Any]
@@ -32,6 +36,8 @@ class Heading(Struct, frozen=True):
     at: str
     version: str
     plans: int
+    planned_on: str = ""
+    term: int = 0
 
     @property
     def primitive(self) -> str:
@@ -110,18 +116,38 @@ class Story:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise unreadable(file.stem, str(error), _version(lines[0])) from error
 
-    def tell(self, kind: EventKind, step: str = "", why: str = "") -> None:
+    def tell(
+        self,
+        kind: EventKind,
+        step: str = "",
+        why: str = "",
+        machine: str | None = None,
+        bytes: int | None = None,
+    ) -> None:
         """Write an event down, then let everybody who listens hear it. Raises Unwritten, and then nobody heard it."""
-        event = Event(self.operation, self._now(), kind, step, why)
+        event = Event(self.operation, self._now(), kind, step, why, machine, bytes)
         self._append(encode(event))
         self._heard(event)
 
-    def note(self, kind: EventKind, step: str = "", why: str = "") -> None:
+    def show(self, step: str, machine: str | None, bytes: int, total: int | None) -> None:
+        """Let everybody who listens hear how far a step is. Nothing follows from it, so it is not written down."""
+        event = Event(self.operation, self._now(), "doing", step, "", machine, bytes, total)
+        for listener in list(self.listeners):
+            listener(event)
+
+    def note(
+        self,
+        kind: EventKind,
+        step: str = "",
+        why: str = "",
+        machine: str | None = None,
+        bytes: int | None = None,
+    ) -> None:
         """Tell what follows from what is written already, so that it may happen although it cannot be written.
 
         It is written before whatever is told next. After a crash it is not known, and has to be found out again.
         """
-        event = Event(self.operation, self._now(), kind, step, why)
+        event = Event(self.operation, self._now(), kind, step, why, machine, bytes)
         try:
             self._append(encode(event))
         except Unwritten:
@@ -138,11 +164,10 @@ class Story:
         for listener in list(self.listeners):
             listener(event)
 
-    def conclude(self, answer: Success | Failure) -> None:
+    def conclude(self, answer: Answer) -> None:
         """Write down what is answered. Raises Unwritten: then it has no answer yet."""
-        answered = Answer(answer=answer) if isinstance(answer, Success) else Answer(failure=answer)
-        self._append(encode(answered))
-        self.answer = answered
+        self._append(encode(answer))
+        self.answer = answer
 
     def has(self, kind: EventKind, step: str | None = None) -> bool:
         return any(event.kind == kind and step in (None, event.step) for event in self.events)
@@ -154,8 +179,8 @@ class Story:
 
     @property
     def ending(self) -> Literal["done", "taken_back"]:
-        """How an operation that is over ended."""
-        return "done" if self.has("finished") else "taken_back"
+        """How an operation that is over ended; of one that another machine took over its answer tells."""
+        return "done" if self.has("finished") or (self.answer and self.answer.answer) else "taken_back"
 
     def seconds(self, first: str, last: str) -> float:
         """From when the step of words `first` began to when that of words `last` was done; 0 if either did not."""
@@ -164,6 +189,11 @@ class Story:
         if not begun or not done:
             return 0.0
         return (datetime.fromisoformat(done[-1]) - datetime.fromisoformat(begun[0])).total_seconds()
+
+    def moved(self, step: str) -> int:
+        """How many bytes were moved by the step of these words, as far as that is known."""
+        done = [event for event in self.events if event.kind == "done" and event.step.endswith(f" {step}")]
+        return (done[-1].bytes or 0) if done else 0
 
     def _append(self, line: bytes) -> None:
         lines = b"".join([*self._behind, line])

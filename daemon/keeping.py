@@ -33,6 +33,8 @@ async def keep(kept: Kept) -> None:
         since = asyncio.get_running_loop().time()
         if pid := await kept.pid():
             await ended(pid)
+            if (other := await kept.pid()) and other != pid:
+                continue  # another one has taken its place on purpose
         lasted = asyncio.get_running_loop().time() - since
         ends = 0 if lasted > STEADY else ends
         pause = PAUSES[min(ends, len(PAUSES) - 1)]

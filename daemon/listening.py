@@ -13,7 +13,8 @@ MODE = 0o660
 
 
 def listen(path: Path) -> socket.socket:
-    """A socket at `path`, bound: mode 0660, group `ployz` if there is one. What a dead daemon left is replaced.
+    """A socket at `path`, bound: mode 0660, group `ployz` if there is one. What a dead daemon left is replaced. The
+    folder that it is in is made: below /run there is none after a boot.
 
     Raises Refused `daemon.running` if something answers there, and `daemon.socket` if nothing can be bound there.
     """
@@ -23,6 +24,7 @@ def listen(path: Path) -> socket.socket:
     fresh.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     try:
+        path.parent.mkdir(exist_ok=True)
         listener.bind(os.fspath(fresh))
         _give(fresh)
         fresh.rename(path)

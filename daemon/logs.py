@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,17 +29,18 @@ class Logged(Protocol):
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read of the logs: of which instances, since when (Unix seconds), at most how many lines of the past."""
+    """What is read of the logs: of which instances, each with the engine that has it, since when (Unix seconds), at
+    most how many lines of the past. `lost` says of whom nothing more came, because their machine went away."""
 
-    engine: Logged
-    instances: Sequence[str]
+    engines: Mapping[str, Logged]
     since: float | None = None
     tail: int | None = None
+    lost: dict[str, str] = field(default_factory=dict)
     _last: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     async def past(self, emit: Emit) -> None:
         """What was written until now, oldest first."""
-        async with aclosing(_by_time([self._past_of(id) for id in self.instances])) as lines:
+        async with aclosing(_by_time([self._past_of(id) for id in self.engines])) as lines:
             if self.tail is None:
                 async for line in lines:
                     await emit(line)
@@ -48,8 +49,8 @@ class Reading:
                     await emit(line)
 
     async def future(self, emit: Emit) -> None:
-        """What was written since `past`, as it comes, until all instances have ended."""
-        readers = [asyncio.create_task(self._follow(id, emit)) for id in self.instances]
+        """What was written since `past`, as it comes, until all instances have ended, or are lost."""
+        readers = [asyncio.create_task(self._go_on(id, emit)) for id in self.engines]
         try:
             await asyncio.gather(*readers)
         finally:
@@ -58,17 +59,25 @@ class Reading:
             await asyncio.gather(*readers, return_exceptions=True)
 
     async def _past_of(self, id: str) -> AsyncGenerator[Output, None]:
-        async with aclosing(self.engine.logs(id, since=self.since, tail=self.tail)) as lines:
+        async with aclosing(self.engines[id].logs(id, since=self.since, tail=self.tail)) as lines:
             async for stream, at, said in lines:
                 last, count = self._last.get(id, ("", 0))
                 self._last[id] = (at, count + 1 if at == last else 1)
                 yield Output(said, stream, id, at)
 
+    async def _go_on(self, id: str, emit: Emit) -> None:
+        try:
+            await self._follow(id, emit)
+        except Refused as refused:
+            if refused.code != "machine.unreachable":
+                raise
+            self.lost[id] = refused.why
+
     async def _follow(self, id: str, emit: Emit) -> None:
         last, seen = self._last.get(id, ("", 0))
         since = math.floor(unix(datetime.fromisoformat(last))) if last else self.since
         tail = 0 if self.tail == 0 else None
-        async with aclosing(self.engine.logs(id, follow=True, since=since, tail=tail)) as lines:
+        async with aclosing(self.engines[id].logs(id, follow=True, since=since, tail=tail)) as lines:
             async for stream, at, said in lines:
                 if at == last and seen:
                     seen -= 1

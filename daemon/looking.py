@@ -1,41 +1,36 @@
-"""What can be seen: the records as this machine's mirror has them, beside what its engine and pool say just now."""
+"""What can be seen: the records as this machine's mirror has them, beside what all engines and pools say just now."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from daemon import family, held, logs, problems, rows, volume_rows, wire
-from daemon.executing import Executes, attend, execute
+from daemon import family, held, logs, overview, problems, rows, volume_rows, wire
+from daemon.executing import execute
 from daemon.finding import Mirror, heads, namespace, service
 from daemon.manifest_data import with_data
-from daemon.records import DeployPoint, Head, Machine, Namespace
+from daemon.records import DeployPoint, Head, Namespace, Running
 from daemon.server import Emit
+from daemon.sites import Answers, Sites, warnings
 from daemon.wire import (
     BranchDiff,
     BranchDifference,
     BranchLs,
-    ClusterStatus,
     Exec,
     Export,
     History,
     HistoryShow,
     Input,
-    InstanceRow,
     Logs,
-    MachineStatus,
     NamespaceInspect,
     NamespaceLs,
-    OperationRow,
-    PoolStatus,
     Ps,
     Refused,
     RegistryLs,
-    Run,
     SecretLs,
     Status,
     Success,
@@ -43,8 +38,7 @@ from daemon.wire import (
     VolumeLs,
     VolumeSnapshots,
 )
-from dataplane.dataset import Dataset, Space, ZfsProblem
-from runtime.instance import Condition, EngineProblem, EngineUnavailable, Specification
+from runtime.instance import Condition, EngineProblem, EngineUnavailable
 
 Looked = (
     VolumeLs | VolumeSnapshots | SecretLs | RegistryLs | NamespaceLs | NamespaceInspect | BranchLs | BranchDiff
@@ -52,40 +46,16 @@ Looked = (
 )  # fmt: skip
 
 
-LAST = 3
-"""Lines of its log that tell why an instance ended."""
-
-
-class Engine(logs.Logged, Executes, Protocol):
-    """The engine of this machine. Raises instance.EngineProblem."""
-
-    async def all(self) -> list[Condition]: ...
-    async def tail(self, id: str, lines: int) -> str: ...
-
-
-class Pool(volume_rows.Pool, Protocol):
-    """The pool of this machine. Raises dataset.ZfsProblem."""
-
-    @property
-    def root(self) -> str: ...
-    async def space(self) -> Space: ...
-    async def below(self, name: str) -> list[Dataset]: ...
-
-
 @dataclass(frozen=True)
 class Looking:
-    """Answers what changes nothing, and Exec. `about` is what `version` tells of this daemon; `running` tells the
-    operations that are not over, `unstarted` why instances were not started after a boot.
-    """
+    """Answers what changes nothing, and Exec, whichever machine it is about. `about` is what `version` tells of this
+    daemon."""
 
     machine: str
     mirror: Mirror
-    engine: Engine
-    pool: Pool
-    running: Callable[[], Awaitable[list[OperationRow]]]
+    sites: Sites
     about: Mapping[str, Any] = field(default_factory=dict)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    unstarted: Callable[[], Mapping[str, str]] = dict
 
     async def look(self, request: Looked, emit: Emit) -> Success:
         """Raises Refused namespace.missing, service.missing, deploy.missing, instance.missing, engine.*, logs.*."""
@@ -99,7 +69,7 @@ class Looking:
             case NamespaceInspect(namespace=name):
                 return await self._namespace(name)
             case Status():
-                return await self._status()
+                return self._told("status", *await overview.status(self.sites, self.mirror, self.clock()))
             case Ps(namespace=name):
                 return await self._ps(name)
             case Logs():
@@ -120,139 +90,107 @@ class Looking:
                 return self._told("version", {**self.about, "machine": self.machine, "protocol": wire.VERSION})
 
     async def exec(self, request: Exec, inputs: AsyncIterator[Input], emit: Emit) -> Success:
-        """Run the command in the first running instance of the service. Raises Refused as `look` does."""
+        """Run the command in a running instance of the service, here if there is one. Raises Refused as `look` does."""
         cannot = f"run {request.argv[0] if request.argv else 'nothing'} in {request.namespace}/{request.service}"
         if not request.argv:
             raise Refused("exec.empty", f"cannot {cannot}", "there is no command", "-- COMMAND ARGUMENTS")
-        committed = service(self.mirror, request.namespace, request.service, cannot).instances
+        committed = self._instances(request, cannot)
+        found = await self._found(committed)
+        up = [each for each in committed if each.id in found.there and found.there[each.id].status == "running"]
+        if not up:
+            raise found.nothing(cannot, "runs", request.namespace)
+        nearest = next((each for each in up if each.machine == self.machine), up[0])
         with _engine_asked(cannot):
-            up = {found.id for found in await self.engine.all() if found.status == "running"}
-            ids = [running.id for running in committed if running.id in up]
-            if not ids:
-                raise _no_instance(cannot, "runs", request.namespace)
-            code = await execute(self.engine, ids[0], request, inputs, emit)
+            engine = self.sites.all()[nearest.machine].engine
+            code = await execute(engine, nearest.id, request, inputs, emit)
         return self._told("executed", {"code": code})
 
-    async def attend(
-        self, specification: Specification, request: Run, inputs: AsyncIterator[Input], emit: Emit
-    ) -> dict[str, int]:
-        """Run an instance that was made for a command to its end; its exit code. Raises instance.EngineProblem."""
-        return {"code": await attend(self.engine, specification.id, request, inputs, emit)}
-
     async def _namespaces(self) -> Success:
-        below, warnings = await self._datasets()
-        there = [held.namespace(head, below, self.pool.root) for head in heads(self.mirror).values()]
+        pools = await self.sites.pools()
+        there = [held.namespace(head, pools.there) for head in heads(self.mirror).values()]
         pasts = {
             name: self.mirror.points(name) for name, one in sorted(self.mirror.namespaces().items()) if not one.head
         }
-        gone = [held.removed(points[-1], below, self.pool.root) for points in pasts.values() if points]
-        return self._told("namespaces", {"namespaces": there, "removed": gone}, warnings)
+        gone = [held.removed(points[-1], pools.there) for points in pasts.values() if points]
+        return self._told("namespaces", {"namespaces": there, "removed": gone}, warnings(pools))
 
     async def _namespace(self, name: str) -> Success:
         head, points = self._past(name, f"inspect {name}")
-        below, warnings = await self._datasets()
-        return self._told("namespace", held.seen(head, points, below, self.pool.root), warnings)
+        pools = await self.sites.pools()
+        return self._told("namespace", held.seen(head, points, pools.there), warnings(pools))
 
     async def _branches(self, of: str | None) -> Success:
         if of:
             self._head(of, f"show the branches of {of}")
-        below, warnings = await self._datasets()
-        found = family.branches(heads(self.mirror), below, self.pool.root, of)
-        return self._told("branches", {"branches": found}, warnings)
+        pools = await self.sites.pools()
+        found = family.branches(heads(self.mirror), pools.there, of)
+        return self._told("branches", {"branches": found}, warnings(pools))
 
     async def _difference(self, request: BranchDiff) -> Success:
         cannot = f"compare {request.source} and {request.target}"
         source, target = self._head(request.source, cannot), self._head(request.target, cannot)
-        below, warnings = await self._datasets()
-        held = family.volumes(source, target, below, self.pool.root)
+        pools = await self.sites.pools()
+        held = family.volumes(source, target, pools.there)
         told = BranchDifference(request.source, request.target, family.code(source, target), held)
-        return self._told("difference", told, warnings)
-
-    async def _datasets(self) -> tuple[held.Below, list[str]]:
-        try:
-            return await self.pool.below(self.pool.root), []
-        except ZfsProblem as problem:
-            return None, [f"the pool of {self.machine} cannot be asked: {problem}"]
+        return self._told("difference", told, warnings(pools))
 
     def _past(self, name: str, cannot: str) -> tuple[Head | None, Sequence[DeployPoint]]:
         """The head of a namespace, and its replaced points; one that was removed has only points."""
         record, points = self.mirror.namespaces().get(name), self.mirror.points(name)
         return (record.head if record and record.head else None if points else self._head(name, cannot)), points
 
-    async def _status(self) -> Success:
-        (conditions, engine), (pools, pool), operations = await asyncio.gather(
-            self._conditions(), self._pools(), self.running()
-        )
-        all_heads = heads(self.mirror).values()
-        seen = rows.instances(all_heads, conditions)
-        status = ClusterStatus(
-            machines=[self._machine(one) for _, one in sorted(self.mirror.machines().items())],
-            store=self._store(),
-            namespaces=[rows.namespace(head, seen) for head in all_heads],
-            pools=pools,
-            operations=operations,
-            stale_since=self.mirror.stale_since,
-        )
-        troubles = [*await self._troubles(seen), *rows.exhausted(seen, conditions), *rows.filling_up(pools)]
-        return self._told("status", status, [*engine, *pool, *troubles])
-
-    async def _troubles(self, seen: Sequence[InstanceRow]) -> list[str]:
-        """What is wrong with instances, each with the end of its log."""
-        told = rows.troubles(seen, self.unstarted(), self.clock())
-        return [says + await self._said(row) for row, says in told]
-
-    async def _said(self, row: InstanceRow) -> str:
-        try:
-            said = await self.engine.tail(row.id, LAST) if row.state != "missing" else ""
-        except EngineProblem:
-            return ""
-        return f"; the end of its log:\n{said.strip()}" if said.strip() else ""
-
-    def _machine(self, machine: Machine) -> MachineStatus:
-        here = machine.name == self.machine
-        return MachineStatus(machine.name, reachable=here, store=here, version=machine.version)
-
-    def _store(self) -> dict[str, Any]:
-        cluster = self.mirror.cluster()
-        about = {"cluster": cluster.name, "incarnation": cluster.incarnation} if cluster else {}
-        return {**about, "machines": [self.machine], "replicas": 1, "reachable": self.mirror.stale_since is None}
-
     async def _ps(self, name: str | None) -> Success:
         there = [self._head(name, f"show the instances of {name}")] if name else heads(self.mirror).values()
-        conditions, warnings = await self._conditions()
-        seen = rows.instances(there, conditions)
-        return self._told("instances", {"instances": seen}, [*warnings, *rows.held_back(seen, self.unstarted())])
+        conditions, told = await asyncio.gather(self.sites.conditions(), self.sites.told())
+        seen = rows.instances(there, conditions.there)
+        wrong = await overview.troubles(self.sites, seen, conditions, told, self.clock())
+        return self._told("instances", {"instances": seen}, [*warnings(conditions, told), *wrong])
 
     async def _logs(self, request: Logs, emit: Emit) -> Success:
         cannot = f"show the logs of {request.namespace}/{request.service}"
         since, tail = logs.asked(request, self.clock(), cannot)
-        committed = service(self.mirror, request.namespace, request.service, cannot).instances
+        committed = self._instances(request, cannot)
+        found, sites = await self._found(committed), self.sites.all()
+        engines = {each.id: sites[each.machine].engine for each in committed if each.id in found.there}
+        if not engines:
+            raise found.nothing(cannot, "is there", request.namespace)
+        reading = logs.Reading(engines, since, tail)
         with _engine_asked(cannot):
-            there = {found.id for found in await self.engine.all()}
-            ids = [running.id for running in committed if running.id in there]
-            if not ids:
-                raise _no_instance(cannot, "is there", request.namespace)
-            reading = logs.Reading(self.engine, ids, since, tail)
             await reading.past(emit)
             if request.follow:
                 await reading.future(emit)
-        gone = [running.id for running in committed if running.id not in there]
-        return self._told("logs", {"instances": ids}, [f"instance {id} is missing, with its log" for id in gone])
+        lost = [f"the log of {id} ends here: {why}" for id, why in sorted(reading.lost.items())]
+        return self._told("logs", {"instances": list(engines)}, [*found.warnings(), *lost])
+
+    def _instances(self, request: Logs | Exec, cannot: str) -> Sequence[Running]:
+        """Those that are committed of the service. Raises Refused `service.stopped` where there are to be none."""
+        found = service(self.mirror, request.namespace, request.service, cannot)
+        if found.stopped:
+            hint = f"ployzctl start {request.namespace}/{request.service}"
+            raise Refused("service.stopped", f"cannot {cannot}", "it is stopped", hint)
+        return found.instances
+
+    async def _found(self, committed: Sequence[Running]) -> "_Found":
+        answers = await self.sites.conditions({each.machine for each in committed})
+        there = {id: one for machine in answers.there.values() for id, one in machine.items()}
+        return _Found(committed, there, answers)
 
     async def _volumes(self, request: VolumeLs | VolumeSnapshots) -> Success:
-        open = [operation.id for operation in await self.running()]
-        try:
-            match request:
-                case VolumeSnapshots(namespace=name, volume=volume):
-                    found = await volume_rows.snapshots(self.mirror, self.pool, name, volume, open)
-                    return self._told("snapshots", {"snapshots": found})
-                case VolumeLs(namespace=name, kept=True):
-                    kept = await volume_rows.kept(self.mirror, self.pool, name, open, self.machine)
-                    return self._told("kept", {"volumes": kept})
-                case VolumeLs(namespace=name):
-                    return self._told("volumes", {"volumes": await volume_rows.volumes(self.mirror, self.pool, name)})
-        except ZfsProblem as problem:
-            raise problems.refused(problem, "cannot look at the volumes") from problem
+        pools, told = await asyncio.gather(self.sites.pools(), self.sites.told())
+        if not pools.there:
+            raise problems.refused(pools.failed[self.machine], "cannot look at the volumes")
+        open = [operation.id for each in told.there.values() for operation in each.operations]
+        said = warnings(pools, told)
+        match request:
+            case VolumeSnapshots(namespace=name, volume=volume):
+                found = volume_rows.snapshots(self.mirror, pools.there, name, volume, open)
+                return self._told("snapshots", {"snapshots": found}, said)
+            case VolumeLs(namespace=name, kept=True):
+                kept = volume_rows.kept(self.mirror, pools.there, name, open)
+                return self._told("kept", {"volumes": kept}, said)
+            case VolumeLs(namespace=name):
+                volumes = volume_rows.volumes(self.mirror, pools.there, name)
+                return self._told("volumes", {"volumes": volumes}, said)
 
     def _history_show(self, name: str, number: int) -> Success:
         cannot = f"show deploy {number} of {name}"
@@ -280,19 +218,6 @@ class Looking:
     def _head(self, name: str, cannot: str) -> Head:
         return namespace(self.mirror, name, cannot)
 
-    async def _conditions(self) -> tuple[rows.Conditions, list[str]]:
-        try:
-            return {found.id: found for found in await self.engine.all()}, []
-        except EngineProblem as problem:
-            return None, [f"the engine of {self.machine} cannot be asked: {problem}"]
-
-    async def _pools(self) -> tuple[list[PoolStatus], list[str]]:
-        try:
-            space = await self.pool.space()
-        except ZfsProblem as problem:
-            return [], [f"the pool of {self.machine} cannot be asked: {problem}"]
-        return [PoolStatus(self.machine, space.used, space.size)], []
-
     def _told(self, kind: str, result: object, warnings: Sequence[str] = ()) -> Success:
         stale = self.mirror.stale_since
         old = [f"the store cannot be reached: changes since {stale} may be missing"] if stale else []
@@ -303,11 +228,35 @@ class Looking:
 def _engine_asked(cannot: str) -> Iterator[None]:
     try:
         yield
-    except EngineUnavailable as problem:
-        raise Refused("engine.down", f"cannot {cannot}", str(problem), "ployzctl status") from problem
     except EngineProblem as problem:
-        raise Refused("engine.failed", f"cannot {cannot}", str(problem), "ployzctl ps") from problem
+        raise _refused(problem, cannot) from problem
 
 
-def _no_instance(cannot: str, what: str, namespace: str) -> Refused:
-    return Refused("instance.missing", f"cannot {cannot}", f"no instance of it {what}", f"ployzctl ps {namespace}")
+def _refused(problem: Exception, cannot: str) -> Refused:
+    if isinstance(problem, EngineUnavailable):
+        return Refused("engine.down", f"cannot {cannot}", str(problem), "ployzctl status")
+    return Refused("engine.failed", f"cannot {cannot}", str(problem), "ployzctl ps")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Committed instances, and those of them that their engines know (`there`, by id)."""
+
+    committed: Sequence[Running]
+    there: Mapping[str, Condition]
+    answers: Answers[dict[str, Condition]]
+
+    def warnings(self) -> list[str]:
+        absent = [each for each in self.committed if each.id not in self.there]
+        missing = [f"instance {each.id} is missing, with its log" for each in absent if not self._silent(each)]
+        unread = [f"the log of {each.id} is on {each.machine}" for each in absent if self._silent(each)]
+        return [*warnings(self.answers), *missing, *unread]
+
+    def nothing(self, cannot: str, what: str, namespace: str) -> Refused:
+        """None that would do: because none `what`, or because nobody can say so."""
+        for failure in self.answers.failed.values():
+            return failure if isinstance(failure, Refused) else _refused(failure, cannot)
+        return Refused("instance.missing", f"cannot {cannot}", f"no instance of it {what}", f"ployzctl ps {namespace}")
+
+    def _silent(self, one: Running) -> bool:
+        return one.machine in self.answers.failed

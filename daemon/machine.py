@@ -2,134 +2,171 @@
 
 import asyncio
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from daemon import parts
 from daemon.booting import Boot
-from daemon.changing.secrets import place
+from daemon.bucket import BUCKET
+from daemon.catching_up import CatchingUp
 from daemon.confidential import credentials
-from daemon.contents import committed
 from daemon.doctor.network import Door
-from daemon.journal import rfc3339
 from daemon.keeping import Kept, keep
+from daemon.members import Members
+from daemon.meshing import Meshing, Place
 from daemon.mirror import Mirror
-from daemon.node import ZONE, Node
-from daemon.primitive import NotSo
-from daemon.records import Cluster, Machine
+from daemon.moving import Moving
+from daemon.node import Node
+from daemon.observing import Observing
+from daemon.own_server import OwnServer
+from daemon.peers.instances import Talks
+from daemon.peers.line import BusLine
+from daemon.peers.remote import RemotePeers
+from daemon.peers.streams import StreamsThere
+from daemon.peers.surroundings import Own, Surroundings
 from daemon.serving import ServingPlane
+from daemon.settings import Settings
 from daemon.store import Store
 from daemon.streaming import Streaming
-from daemon.undertaking import VERSION
+from daemon.transferring import Transferring
 from daemon.watching import Watching
+from daemon.whereabouts import Whereabouts
 from dataplane.bus import Bus
-from dataplane.firewall import Firewall
-from dataplane.gateway import Gateway
+from dataplane.calls import Calls
 from dataplane.kv import Kv
-from dataplane.names import Names
-from dataplane.nats_server import NatsServer
-from dataplane.pool import PoolWish, open_pool, place_of
-from dataplane.process import Process
-from dataplane.vault import Vault, VaultProblem
+from dataplane.pool import open_pool, place_of
+from dataplane.vault import Vault
 from dataplane.zfs import Zfs
-from runtime.docker import Docker
-from runtime.dockerd import EnginePlace, engine_answers, engine_command, prepare_engine
 from runtime.engines import Engines
-from runtime.host.engine import Host
-from runtime.host.group import control_groups
-from runtime.host.systemd import is_init
-from runtime.network import Bridge, ensure_network
+from runtime.memory import Memory
+from runtime.standstill import Standstills
 
 log = logging.getLogger("ployzd")
 
-STORE_PORT = 4222
-NAMES_PORT = 53
-MTU = 1420
-"""Of the instances' network: what WireGuard leaves of 1500 bytes."""
-
 
 @dataclass(frozen=True)
-class Settings:
-    """What a machine is told at its start. `engine` is the socket of an engine, or None: one of our own is started."""
+class Among:
+    """A machine among the others of its cluster: the records that they share, and the ways to them."""
 
-    machine: str
-    folder: Path
-    engine: Path | None
-    gateway_listen: str
-    pool: PoolWish
-    cidr: str = "10.210.0.0/16"
-    services: str = "10.210.224.0/19"
-    subnet: str = "10.210.1.0/24"
-    address: str = "10.210.1.1"
-    default_bridge: str = "10.209.1.1/24"
-
-    @property
-    def bridge(self) -> Bridge:
-        """The network that instances join."""
-        return Bridge(self.subnet, self.address, MTU)
+    kv: Kv
+    calls: Calls
+    store: Store
+    members: Members
+    mirror: Mirror
+    mesh: Meshing
+    moving: Moving
+    whereabouts: Whereabouts
 
 
 @dataclass(frozen=True)
 class Up:
-    """The parts of a machine that is up."""
+    """The parts of a machine that is up; `around` is how the others are seen from here."""
 
     node: Node
+    among: Among
     engines: Engines
     datasets: Zfs
     vault: Vault
-    store: Store
     streaming: Streaming
-    mirror: Mirror
-    kv: Kv
+    transfers: Transferring
     plane: ServingPlane
-    doors: tuple[Door, ...]
-    following: tuple[asyncio.Task[None], ...]
+    watching: Watching
     boot: Boot
+    around: Surroundings
+    doors: Callable[[], tuple[Door, ...]]
+    following: tuple[asyncio.Task[None], ...]
 
 
 async def bring_up(settings: Settings) -> Up:
-    """Start what does not run, adopt what does, and serve what was committed."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    """Start what does not run, and adopt what does; what was committed is served once the store has come into sight."""
     for part in ("operations", "serving"):
-        (settings.folder / part).mkdir(exist_ok=True)
+        (settings.folder / part).mkdir(parents=True, exist_ok=True)
     vault = await Vault.open(settings.folder / "vault")
-    server = NatsServer(settings.folder / "store", STORE_PORT, settings.machine)
-    datasets, docker, kv = await asyncio.gather(open_pool(settings.pool), _docker(settings), _records(server))
-    engines = Engines(docker, await _host(settings))
-    store, mirror = Store(kv), Mirror(settings.folder / "mirror", kv)
-    await _found(store, settings)
-    mirror.load()
-    docker.login = partial(credentials, store, vault)
-    names, gateway = _names(settings), _gateway(settings)
-    serving = await _serving(settings, store, names, gateway)
-    await _have_files(store, docker)
-    await _have_secrets(store, vault)
-    streaming = Streaming(datasets)
+    await Place(settings.folder).ensure(settings.membership)
+    server = OwnServer(settings.folder / "store", settings.membership)
+    datasets, docker, bus = await asyncio.gather(open_pool(settings.pool), parts.docker(settings), _bus(server))
+    engines = Engines(docker, await parts.host(settings), Standstills(settings.folder / "standstill.log"))
+    among = await _among_others(settings, server, bus, vault)
+    docker.login = partial(credentials, among.store, vault)
+    names, gateway = parts.names(settings), parts.gateway(settings)
+    plane = await parts.serving(settings, among.store, names, gateway)
+    streaming, transfers = Streaming(datasets), Transferring(datasets, among.mirror.machines)
+    talks = Talks(among.mirror.machines)
+    gives = partial(StreamsThere, talks=talks, met=streaming.met)
+    line = BusLine(among.calls, away=among.mirror.lost)
+    peers = RemotePeers(line, among.mirror.machines, lambda: node, gives)
     node = Node(
-        settings.machine, settings.subnet, settings.services, datasets, engines, store, serving, streaming, vault
+        machine=settings.machine,
+        subnet=settings.subnet,
+        services=settings.services,
+        datasets=datasets,
+        instances=engines,
+        records=among.store,
+        serving=plane,
+        streams=streaming,
+        transfers=transfers,
+        vault=vault,
+        host=Memory(),
+        members=among.members,
+        mesh=among.mesh,
+        moves=among.moving,
+        peers=peers,
     )
-    boot = Boot(node, await place_of(settings.pool) / ".boot")
-    watching = Watching(settings.machine, serving, [engines.docker, engines.host])
-    keeping = (
-        Kept("nats-server", server.running, server.ensure),
-        Kept("dnsmasq", _found_by(names.process), names.ensure),
-        Kept("caddy", _found_by(gateway.process), gateway.ensure),
+    own = Own(settings.machine, engines, streaming, plane)
+    around = await Surroundings.of(among.mirror, among.calls, peers, talks, own)
+    watching = Watching(settings.machine, plane, [engines.docker, engines.host], around.observing.tell)
+    boot = Boot(node, await place_of(settings.pool) / ".boot", watching.release)
+    keeping = parts.keeping(server, names, gateway)
+    doors = partial(parts.doors, keeping, server, settings)
+    following = _following(among, plane, watching, keeping)
+    if settings.membership.cluster.mesh:
+        following += _following_others(among, around.observing)
+    return Up(
+        node, among, engines, datasets, vault, streaming, transfers, plane, watching, boot, around, doors, following
     )
-    following = (
-        _going_on("mirror", mirror.follow()),
-        _going_on("watching", watching.follow()),
-        *(_going_on(kept.name, keep(kept)) for kept in keeping),
-    )
-    ports = {"nats-server": STORE_PORT, "dnsmasq": NAMES_PORT, "caddy": int(settings.gateway_listen.rpartition(":")[2])}
-    doors = tuple(Door(kept.name, ports[kept.name], kept.pid) for kept in keeping)
-    return Up(node, engines, datasets, vault, store, streaming, mirror, kv, serving, doors, following, boot)
 
 
-def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """A task beside all others, for ever. Should a bug end it, the log says so."""
+def _following(
+    among: Among, plane: ServingPlane, watching: Watching, keeping: Sequence[Kept]
+) -> tuple[asyncio.Task[None], ...]:
+    """What goes on for as long as the daemon runs."""
+    return (
+        going_on("mirror", among.mirror.follow()),
+        going_on("watching", watching.follow()),
+        going_on("mesh", among.mesh.follow()),
+        going_on("catching up", CatchingUp(among.mirror, plane).follow()),
+        *(going_on(kept.name, keep(kept)) for kept in keeping),
+    )
+
+
+def _following_others(among: Among, observing: Observing) -> tuple[asyncio.Task[None], ...]:
+    """What looks at them every few moments; a machine alone is at rest."""
+    return (going_on("observing", observing.follow()), going_on("whereabouts", among.whereabouts.follow()))
+
+
+async def _among_others(settings: Settings, server: OwnServer, bus: Bus, vault: Vault) -> Among:
+    now, kv, calls = settings.membership, Kv(bus, BUCKET), await Calls.over(bus)
+    store, members, mirror = Store(kv), Members(kv), Mirror(settings.folder / "mirror", kv)
+    if now.is_founder:
+        await kv.found()
+        await store.found(now.cluster, now.here)
+    mirror.load(now.cluster.id)
+    place = Place(settings.folder)
+    mesh = Meshing(place, now, members, mirror, vault, calls, server.public_key, start_again, server.follow)
+    await mesh.start()
+    await mesh.answer()
+    whereabouts = Whereabouts(mesh, mirror, members, server.others, server.tidy)
+    if now.cluster.mesh:
+        await whereabouts.answer()
+    return Among(kv, calls, store, members, mirror, mesh, Moving(mesh, server, kv, vault), whereabouts)
+
+
+def going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task beside all others. Should a bug end it, the log says so."""
 
     def over(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (failure := task.exception()):
@@ -140,99 +177,11 @@ def _going_on(name: str, effort: Coroutine[Any, Any, None]) -> asyncio.Task[None
     return task
 
 
-async def _docker(settings: Settings) -> Docker:
-    socket = settings.engine or await _own_engine(settings)
-    docker = Docker(socket, settings.bridge.name, settings.address, files=settings.folder / "files")
-    await ensure_network(docker.engine, settings.bridge)
-    return docker
+async def _bus(own: OwnServer) -> Bus:
+    await own.start()
+    return await own.connected()
 
 
-async def _host(settings: Settings) -> Host:
-    """Processes of this machine. No instance sees where the machine keeps everything, others' volumes included."""
-    folder = settings.folder.resolve()
-    host = Host(
-        folder / "host",
-        settings.bridge,
-        control_groups(folder, systemd=is_init()),
-        settings.address,
-        (folder, await place_of(settings.pool)),
-        systemd=is_init(),
-    )
-    host.adopt()
-    return host
-
-
-async def _own_engine(settings: Settings) -> Path:
-    folder = settings.folder / "docker"
-    place = EnginePlace(folder, folder / "docker.sock", settings.default_bridge, MTU)
-    process = Process("dockerd", engine_command(place), folder)
-    if not process.running():
-        await prepare_engine(place)
-    await process.ensure()
-    await engine_answers(place.socket)
-    return place.socket
-
-
-async def _records(server: NatsServer) -> Kv:
-    await server.ensure()
-    bus = await Bus.connect(server.url, seed=server.seed(), inbox=server.inbox)
-    await bus.connected()
-    kv = Kv(bus, "records")
-    await kv.found()
-    return kv
-
-
-async def _found(store: Store, settings: Settings) -> None:
-    now = rfc3339()
-    cluster = Cluster(name=settings.machine, cidr=settings.cidr, incarnation=1, founded_at=now)
-    machine = Machine(
-        id=uuid.uuid4().hex,
-        name=settings.machine,
-        subnet=settings.subnet,
-        overlay_ip=settings.address,
-        created_at=now,
-        version=VERSION,
-    )
-    await store.found(cluster, machine)
-
-
-async def _have_files(store: Store, docker: Docker) -> None:
-    """What a machine lost of its instances' files is there again before the engine starts one of them anew."""
-    for record in (await store.namespaces()).values():
-        for id, by, files in committed(record.head) if record.head else ():
-            await docker.restore_files(id, by, files)
-
-
-async def _have_secrets(store: Store, vault: Vault) -> None:
-    """What instances see of secrets is there again after a boot. One that cannot have them is told of, and waited for
-    by nobody."""
-    for name, record in (await store.namespaces()).items():
-        for service in record.head.services.values() if record.head else ():
-            for instance in service.instances:
-                try:
-                    await place(name, service, instance, store, vault)
-                except (NotSo, VaultProblem) as problem:
-                    log.error("%s will not find its secrets when it starts again: %s", instance.id, problem)
-
-
-def _found_by(process: Process) -> Callable[[], Awaitable[int | None]]:
-    async def pid() -> int | None:
-        return process.running()
-
-    return pid
-
-
-def _names(settings: Settings) -> Names:
-    return Names(settings.address, ZONE, settings.folder / "serving" / "names")
-
-
-def _gateway(settings: Settings) -> Gateway:
-    return Gateway(settings.gateway_listen, settings.folder / "serving" / "gateway")
-
-
-async def _serving(settings: Settings, store: Store, names: Names, gateway: Gateway) -> ServingPlane:
-    firewall = Firewall(settings.services, "ploy0", settings.address)
-    await asyncio.gather(firewall.ensure(), names.ensure(), gateway.ensure())
-    plane = ServingPlane(firewall, names, gateway, store, settings.folder / "serving")
-    await plane.apply()
-    return plane
+def start_again() -> None:
+    """The daemon anew, in this process's place: whatever runs here is cut as by a kill, and resolved at its start."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,6 +1,7 @@
 """The manifest: what a namespace is to be. TOML, or JSON of the same shape; unknown keys are errors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -8,7 +9,7 @@ from msgspec import Struct, inspect
 
 from daemon import manifest_rules, toml_text
 from daemon.manifest_fields import (
-    LATER,
+    GLOBAL,
     Capability,
     Content,
     Cpus,
@@ -19,6 +20,7 @@ from daemon.manifest_fields import (
     Image,
     Interval,
     Keep,
+    Label,
     LogSize,
     Memory,
     Mode,
@@ -36,14 +38,16 @@ from daemon.manifest_fields import (
     Variable,
     VolumeName,
 )
+from daemon.manifest_fields import LABEL as LABEL
+from daemon.manifest_fields import is_label as is_label
 from daemon.manifest_text import LARGEST, WHAT, joined, read
 from daemon.shape import Asides, Fault, Fitting, Unfit
 from daemon.wire import Refused
 
 # fmt: off
 __all__ = [
-    "LARGEST", "NAMESPACE", "Hooks", "Log", "Manifest", "Place", "Ready", "Resources", "Service", "Volume",
-    "joined", "parse", "show", "with_replicas",
+    "GLOBAL", "LARGEST", "NAMESPACE", "Hooks", "Log", "Manifest", "Place", "Ready", "Resources", "Service", "Volume",
+    "joined", "parse", "parse_for", "show", "with_replicas",
 ]
 # fmt: on
 
@@ -74,9 +78,10 @@ class Hooks(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Place(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where its instances run."""
+    """Where its instances run: on the machine of that name, on machines that have all these labels."""
 
-    machine: Name
+    machine: Name | None = None
+    labels: dict[Label, Label] = {}
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +100,8 @@ class Resources(Struct, frozen=True, forbid_unknown_fields=True):
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
     """One service as its manifest specifies it. Durations in seconds, sizes in bytes.
 
-    On the host it has no image: its command is a program of the machine.
+    On the host it has no image: its command is a program of the machine. `branch_secrets` are those of its `secrets`
+    that a branch gets too.
     """
 
     image: Image = ""
@@ -105,6 +111,7 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     entrypoint: tuple[str, ...] | None = None
     env: dict[Variable, str] = {}
     secrets: tuple[SecretName, ...] = ()
+    branch_secrets: tuple[SecretName, ...] = ()
     user: User | None = None
     workdir: str | None = None
     volumes: dict[VolumeName, str] = {}
@@ -163,42 +170,51 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def order(self) -> dict[str, set[str]]:
-        """For each service those that are ready before it starts: its `after`, and what its hooks change."""
-        return {
-            name: {*service.after, *(changed for changed in service.hooks.changes if changed != name)}
-            for name, service in self.services.items()
-        }
+        return order(self.services)
 
 
-# fmt: off
-_NOT_YET = (
-    "branch_secrets",
-)
-# fmt: on
+def order(services: Mapping[str, Service]) -> dict[str, set[str]]:
+    """For each service those that are ready before it starts: its `after`, and what its hooks change."""
+    return {
+        name: {*service.after, *(changed for changed in service.hooks.changes if changed != name)}
+        for name, service in services.items()
+    }
+
+
 _NO_MOUNTS = Unfit(
     "unknown_key",
     "is unknown here: directories of the host cannot be mounted, because they neither branch nor move",
     "name a volume, and declare it under [volumes]",
 )
-_LATER = Unfit("later", LATER, "leave it out")
 _ASIDES: Asides = {
-    Service: {**dict.fromkeys(_NOT_YET, _LATER), **dict.fromkeys(("mounts", "binds"), _NO_MOUNTS)},
-    Place: {"labels": _LATER},
+    Service: dict.fromkeys(("mounts", "binds"), _NO_MOUNTS),
 }
 _MOST_FAULTS = 20
+_SHAPE = inspect.type_info(Manifest)
 
 
+@lru_cache(maxsize=8)
 def parse(text: str) -> Manifest:
     """The manifest that a text says. Raises Refused `manifest.*`: the code is that of the first fault, `why` has all.
+
+    Whoever deploys asks several times what the same text says; reading one with 50 services takes longer than the rest.
 
     Codes: syntax, too_large, unknown_key, missing, type, value, name, cycle, reference, volume, later.
     """
     fitting = Fitting(_ASIDES)
-    tree = fitting.fit(read(text), inspect.type_info(Manifest))
+    tree = fitting.fit(read(text), _SHAPE)
     _refuse(fitting.faults)
     manifest: Manifest = msgspec.convert(_complete(tree), Manifest)
     _refuse(list(manifest_rules.faults(manifest)))
     return manifest
+
+
+def parse_for(cannot: str, text: str) -> Manifest:
+    """Likewise, of a text that nobody wrote as it is: a failure says what could not be done."""
+    try:
+        return parse(text)
+    except Refused as wrong:
+        raise Refused(wrong.code, cannot, wrong.why, wrong.hint) from None
 
 
 def _refuse(faults: Sequence[Fault]) -> None:
@@ -222,7 +238,7 @@ def _default_update(volumes: object) -> str:
 
 def show(manifest: Manifest) -> str:
     """The manifest as TOML, without what is the default: `parse` reads exactly it again."""
-    return toml_text.write(dict(_shown(manifest, inspect.type_info(Manifest))))
+    return toml_text.write(dict(_shown(manifest, _SHAPE)))
 
 
 def with_replicas(text: str, service: str, count: int) -> str:

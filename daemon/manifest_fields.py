@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode, b64encode
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -11,8 +11,11 @@ from daemon.nearest import nearest
 from daemon.shape import Unfit, short
 from daemon.wire import NAME, SECRET
 
-LATER = "is part of the manifest, but this version cannot do it yet"
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+LABEL = "a word of letters, digits, dots, `-` and `_`, at most 63 of them"
 MOST_REPLICAS = 1000
+GLOBAL: Final = "global"
+"""Instead of a number of replicas: one on each machine."""
 _NAMED = "should be a name: small letters, digits and `-` (never first or last), at most 40 of them"
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}", re.ASCII)
 _VARIABLE = re.compile(r"[^\s=\0-\x1f\x7f-\x9f\ud800-\udfff-][^\s=\0-\x1f\x7f-\x9f\ud800-\udfff]*")
@@ -84,10 +87,17 @@ def _volume_name(raw: object) -> str:
     return _name(raw)
 
 
-def _replicas(raw: object) -> int:
-    if raw == "global":
-        raise Unfit("later", LATER, "give a number of replicas")
-    return _between(raw, 1, MOST_REPLICAS)
+def _replicas(raw: object) -> int | Literal["global"]:
+    return GLOBAL if raw == GLOBAL else _between(raw, 1, MOST_REPLICAS)
+
+
+def _label(raw: object) -> str:
+    return _matching(raw, _LABEL, f"should be {LABEL}")
+
+
+def is_label(word: str) -> bool:
+    """Whether it can be one side of a machine's label."""
+    return bool(_LABEL.fullmatch(word))
 
 
 def _some_time(raw: object) -> float:
@@ -242,7 +252,8 @@ User = Annotated[str, Meta(extra={"read": _plain_word})]
 Owner = Annotated[str, Meta(extra={"read": _owner})]
 Mode = Annotated[str, Meta(extra={"read": _mode})]
 Port = Annotated[int, Meta(extra={"read": _port})]
-Replicas = Annotated[int, Meta(extra={"read": _replicas})]
+Replicas = Annotated[int | Literal["global"], Meta(extra={"read": _replicas})]
+Label = Annotated[str, Meta(extra={"read": _label})]
 Keep = Annotated[int, Meta(extra={"read": _keep})]
 Data = Annotated[int, Meta(extra={"read": _data, "write": _written_data})]
 Duration = Annotated[float, Meta(extra={"read": units.seconds, "write": units.write_seconds})]

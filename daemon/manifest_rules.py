@@ -18,8 +18,6 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ROUTE = re.compile(rf"(?P<host>{_LABEL}(\.{_LABEL})*)(?P<path>(/[A-Za-z0-9._~-]+)*)", re.ASCII)
 _HTTP_PATH = re.compile(r"/[!-~]*", re.ASCII)
 _SEND = "deploy -f FILE sends what a file beside the manifest contains; or write it under [files]"
-OF_CONTAINERS = ("files", "ulimits", "devices", "cap_add", "read_only", "log", "resources")
-"""What only an engine of containers can give; a program of the machine has what its user has."""
 _TARGET = re.compile(r"(/[^/:,\0-\x1f\x7f]+)+")
 
 
@@ -55,10 +53,9 @@ def _runtime(name: str, service: Service) -> Iterator[Fault]:
     defaults = {"image": "", "entrypoint": None, "pull": "missing"}
     for key in (key for key, default in defaults.items() if getattr(service, key) != default):
         yield _fault("value", name, key, 'means nothing with runtime = "host", where no image is run', "leave it out")
-    plain = type(service)()
-    for key in OF_CONTAINERS:
-        if getattr(service, key) != getattr(plain, key):
-            yield _fault("value", name, key, 'is for containers only, not for runtime = "host"', "leave it out")
+    if service.devices:
+        why = 'means nothing with runtime = "host": it sees all devices of the machine, and opens those its user may'
+        yield _fault("value", name, "devices", why, "leave it out")
 
 
 def _commands(name: str, service: Service) -> Iterator[Fault]:
@@ -76,6 +73,10 @@ def _secrets(name: str, service: Service) -> Iterator[Fault]:
         if f"{secret}_FILE" in service.env:
             why = f"is where the file of the secret {secret} is told"
             yield _fault("value", name, f"env.{secret}_FILE", why, "leave it out")
+    for at, secret in enumerate(service.branch_secrets):
+        yield from _known("secret of this service", secret, service.secrets, (name, f"branch_secrets.{at}"))
+        if secret in service.branch_secrets[:at]:
+            yield _fault("value", name, f"branch_secrets.{at}", f"is {short(secret)}, which is named before")
 
 
 def _ports(name: str, service: Service) -> Iterator[Fault]:
@@ -116,7 +117,7 @@ def _volumes(name: str, service: Service, manifest: Manifest) -> Iterator[Fault]
             yield _fault("volume", name, key, f"should be mounted at an absolute path, is {short(target)}")
         if targets.setdefault(target, volume) != volume:
             yield _fault("volume", name, key, f"is mounted where {targets[target]} is already")
-    if service.volumes and service.replicas > 1:
+    if service.volumes and service.replicas != 1:
         why = f"is {service.replicas}, but two writers never share a volume"
         yield _fault("volume", name, "replicas", why, "leave replicas out, or take the volumes from this service")
     if service.volumes and service.update == "blue_green":

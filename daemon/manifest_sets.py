@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon import toml_text
-from daemon.manifest import Manifest, parse, show
+from daemon.manifest import Manifest, parse_for, show
 from daemon.manifest_text import read
 from daemon.nearest import nearest
 from daemon.wire import Refused
 
 
-def with_sets(manifest: Manifest, sets: Mapping[str, str]) -> Manifest:
+def with_sets(manifest: Manifest, sets: Mapping[str, str], cannot: str) -> Manifest:
     """The manifest with each `SERVICE.KEY` of `sets` as it says there.
 
     A value is TOML (`3`, `["a", "b"]`), or the string itself where it is none; in `env` it is always the string.
@@ -20,7 +20,7 @@ def with_sets(manifest: Manifest, sets: Mapping[str, str]) -> Manifest:
     tree = read(show(manifest))
     for path, value in sets.items():
         _put(tree.get("services", {}), path, value)
-    return parse(toml_text.write(tree))
+    return parse_for(cannot, toml_text.write(tree))
 
 
 def _put(services: dict[str, Any], path: str, value: str) -> None:

@@ -5,14 +5,32 @@ removes only what bears that mark. A verb that changes something reads the chang
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from msgspec import Struct
 
-from daemon.records import DeployPoint, Head, Held, Namespace, Newest, Registry, Reservation, Sealed, Service, Token
+from daemon.belonging import Members, Mesh
+from daemon.choices import Choices
+from daemon.moves import Moves
+from daemon.records import (
+    DeployPoint,
+    Head,
+    Held,
+    Namespace,
+    Newest,
+    Registry,
+    Reservation,
+    Sealed,
+    Service,
+    Token,
+    Turn,
+)
+from daemon.sealing import Vault
+from daemon.transfers import Streams, Transfers
+from daemon.wire import Refused
 from dataplane.dataset import Dataset, Layout, Space
-from runtime.instance import Check, Condition, Ended, Specification
+from runtime.instance import Check, Condition, Ended, Image, Offer, Specification, Status
 
 ZONE = "ployz.internal"
 """Inside instances services are named `<service>.<namespace>.<ZONE>`, and shorter by their search domains."""
@@ -44,6 +62,12 @@ class Datasets(Protocol):
     async def clone(self, snapshot: str, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
         """A mounted filesystem that begins as `snapshot`, with parents as `create`. Only `layout.quota` counts."""
 
+    async def extend(self, snapshot: str, name: str, by: str) -> None:
+        """A filesystem, not mounted, that begins as `snapshot` and owns it: what changed since can be received into it.
+
+        With parents as `create`. What owned the snapshot before is a clone of it then.
+        """
+
     async def promote(self, name: str) -> Dataset:
         """Make the clone `name` own the snapshots that it shares with its origin; nothing if it is no clone.
 
@@ -55,6 +79,9 @@ class Datasets(Protocol):
 
     async def limit(self, name: str, quota: int | None) -> None:
         """Set the most bytes that it may refer to, and read that back. None: what the pool has."""
+
+    async def hold_off(self, name: str) -> None:
+        """Have it mounted only by whoever asks for it, never at a boot."""
 
     async def mount(self, name: str) -> str:
         """Mount it, unless it is mounted, and return the path."""
@@ -69,27 +96,27 @@ class Datasets(Protocol):
         or not ours, nothing is touched. Raises NotOurs for a stranger's, ZfsProblem if something depends on it.
         """
 
+    async def take_back_whole(self, name: str, by: str) -> None:
+        """Likewise a filesystem with all the snapshots in it, for they came with it."""
+
     async def destroy(self, name: str) -> None:
         """Destroy one dataset or snapshot that bears our marks; never what depends on it. Absent is fine."""
+
+    async def keep_room(self) -> None:
+        """Keep some of the pool free, as far as there is room: for taking back."""
+
+    async def give_room(self) -> None:
+        """Let what was kept free be used, until it is kept again."""
 
     async def space(self) -> Space:
         """What the pool holds. Raises PoolUnavailable if it does not answer."""
 
 
-class Streams(Protocol):
-    """The connection that the client of an operation opens for its bytes; each is used once.
+class Host(Protocol):
+    """The machine itself."""
 
-    Each verb raises dataset.ZfsProblem or one of its kinds, also when no client comes or it goes away too early.
-    """
-
-    async def send(self, snapshot: str, by: str) -> None:
-        """Send the client of `by` a snapshot, as a ZFS stream packed by zstd."""
-
-    async def pack(self, dataset: str, by: str) -> None:
-        """Send the client of `by` the files of a mounted dataset, as a tar packed by zstd."""
-
-    async def receive(self, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
-        """Make a mounted filesystem, marked `by`, of all that the client of `by` sends. Not to be repeated."""
+    async def memory(self) -> int:
+        """The bytes of its memory that are free for more instances."""
 
 
 class Instances(Protocol):
@@ -100,6 +127,18 @@ class Instances(Protocol):
 
     async def fetch(self, image: str, digest: str) -> None:
         """Have the image of that digest here, so that creating an instance needs no registry."""
+
+    async def images(self) -> list[Image]:
+        """The images that are here, by name; one without a name is there once."""
+
+    async def offer(self, image: str, id: str, to: str) -> Offer:
+        """Let the machine `to` take the image of that id, once and within a minute. Raises ImageMissing."""
+
+    async def take(self, image: str, id: str, offer: Offer) -> int:
+        """Have an image as another machine offers it, with its name if that means it there; the bytes that came.
+
+        Only layers that are missing come. Nothing stays of what did not come whole: raises ImageBroken.
+        """
 
     async def accepted(self, host: str, user: str, password: bytes) -> None:
         """Have a registry say that it takes these credentials. Raises instance.RegistryRefused."""
@@ -115,11 +154,14 @@ class Instances(Protocol):
     async def stop(self, id: str, grace: float) -> None:
         """Stop it, by force after `grace` seconds, and see it stopped. Absent or stopped is fine."""
 
-    async def pause(self, id: str) -> None:
-        """Let all of it stand still, as it is. One that does not run is fine: it writes nothing."""
+    async def pause(self, ids: Sequence[str], by: str) -> None:
+        """Let all of them stand still, as they are. One that does not run is fine: it writes nothing.
 
-    async def go_on(self, id: str) -> None:
-        """Let it go on, if it was paused. Absent is fine."""
+        Should the daemon die meanwhile they go on by themselves.
+        """
+
+    async def go_on(self, ids: Sequence[str], by: str) -> None:
+        """Let them go on, if `by` let them stand still. Absent is fine."""
 
     async def remove(self, id: str) -> None:
         """Stop it by force and remove it and its files, if it bears our labels. Absent is fine."""
@@ -132,6 +174,9 @@ class Instances(Protocol):
 
     async def all(self) -> list[Condition]:
         """All instances that bear our labels."""
+
+    async def statuses(self) -> dict[str, Status]:
+        """The status of each of them, by id. However many there are, it is one question."""
 
     async def addresses(self) -> set[str]:
         """The addresses of the instances' network that are in use, whoever uses them."""
@@ -161,10 +206,12 @@ class Records(Protocol):
     async def namespaces(self) -> dict[str, Namespace]:
         """All of them."""
 
-    async def commit(self, namespace: str, head: Head | None, by: str, token: Token) -> None:
+    async def commit(
+        self, namespace: str, head: Head | None, by: str, token: Token, secrets: Mapping[str, Newest] | None = None
+    ) -> None:
         """Make `head` the namespace's, as operation `by`, over the revision in `token`; None leaves a tombstone.
 
-        The claims stay. Raises CommitLost if the record moved on.
+        With it `secrets` get other newest versions. The claims stay. Raises CommitLost if the record moved on.
         """
 
     async def commit_secret(self, namespace: str, name: str, newest: Newest, by: str, token: Token) -> None:
@@ -176,8 +223,14 @@ class Records(Protocol):
     async def reserve(self, kind: str, what: str, by: str, namespace: str) -> None:
         """Take a name for a namespace. Taken by itself is fine; raises Refused `name.taken` if another has it."""
 
-    async def release(self, kind: str, what: str, namespace: str, by: str | None = None) -> None:
-        """Free a name that the namespace (and, where given, the operation `by`) holds; another's is not touched."""
+    async def release(self, kind: str, what: str, namespace: str, by: str) -> None:
+        """Take back that the operation `by` took a name for the namespace; another's is not touched."""
+
+    async def let_go(self, kind: str, what: str, namespace: str, by: str, claimed: str | None = None) -> None:
+        """Free a name of the namespace, which `by` has committed not to need; another namespace's is not touched.
+
+        `by` has a claim on it, or on what is `claimed` instead.
+        """
 
     async def reservations(self, kind: str) -> dict[str, Reservation]:
         """What is taken of a kind: `hostname`, `address` (instances'), `service` (virtual addresses), `port`."""
@@ -209,8 +262,14 @@ class Records(Protocol):
     async def forget_version(self, namespace: str, secret: str, version: int, by: str | None = None) -> None:
         """Forget what is in a version of a secret; with `by`, only if that operation wrote it."""
 
+    async def seal_version_anew(self, namespace: str, secret: str, version: int, before: Sealed, anew: Sealed) -> None:
+        """Write a version over exactly what it was `before`. Raises Refused `record.moved` if it is that no more."""
+
     async def registry(self, host: str) -> tuple[Registry, int]:
         """Who the cluster is at a registry, with the revision of that."""
+
+    async def registries(self) -> dict[str, Registry]:
+        """Those at which it is somebody, by host."""
 
     async def commit_registry(self, host: str, registry: Registry, revision: int) -> None:
         """Write it over a revision, as the operation `registry.by`. Raises CommitLost if the record moved on."""
@@ -218,28 +277,8 @@ class Records(Protocol):
     async def settle_registry(self, host: str, by: str) -> bool:
         """Decide for good whether `by` committed that, as `settle` does."""
 
-
-class Vault(Protocol):
-    """What is secret, as this machine has it: it can seal for itself, open what it sealed, and show it to instances.
-
-    Each verb raises vault.VaultProblem.
-    """
-
-    def seal(self, value: bytes) -> bytes:
-        """The ciphertext of a value, for this machine; each time another one."""
-
-    async def place(self, instance: str, by: str, sealed: Mapping[str, bytes], user: str | None) -> str:
-        """Have the secrets as files, opened, in a directory of the instance that `by` made, and return its path.
-
-        They are in memory, never on a disk. A numeric `user` (uid or uid:gid) owns them, and nobody else may read
-        them; else everybody in the instance may, and nobody else gets at the directory. What is not named goes.
-        """
-
-    async def remove(self, instance: str) -> None:
-        """Remove an instance's directory; absent is fine."""
-
-    async def take_back(self, instance: str, by: str) -> None:
-        """Remove it if `by` made the instance."""
+    async def seal_registry_anew(self, host: str, before: Registry, anew: Registry) -> None:
+        """As `seal_version_anew`. Whoever logs in there just now loses their commit."""
 
 
 class CommitLost(Exception):
@@ -288,9 +327,35 @@ class ServingProblem(Exception):
     """A part of the serving plane did not take what it was given, or cannot be reached."""
 
 
+class Peers(Protocol):
+    """The other machines of the cluster. Whether one can be reached, its verbs tell: each raises
+    Refused `machine.unreachable` where it does not answer."""
+
+    def __call__(self, machine: str) -> "Node":
+        """The machine of that name, with the same verbs."""
+
+    def during(self, operation: str, tokens: Mapping[str, Token], turn: Turn, /) -> "Peers":
+        """The same on behalf of an operation: its claims' tokens, and how far it has come."""
+
+
+class Alone:
+    """The peers of a machine that has none."""
+
+    def __call__(self, machine: str) -> "Node":
+        why = "there is no other machine"
+        raise Refused("machine.missing", f"cannot ask {machine}", why, "ployzctl machine ls")
+
+    def during(self, _operation: str, _tokens: Mapping[str, Token], _turn: Turn, /) -> "Alone":
+        return self
+
+
+ALONE = Alone()
+
+
 @dataclass(frozen=True)
 class Node:
-    """One machine, as primitives see it. `subnet` holds instances' addresses, `services` the virtual ones."""
+    """One machine, as primitives see it. `subnet` holds instances' addresses, `services` the virtual ones; of both
+    `choices` has those that plans under way have chosen."""
 
     machine: str
     subnet: str
@@ -300,4 +365,19 @@ class Node:
     records: Records
     serving: Serving
     streams: Streams
+    transfers: Transfers
     vault: Vault
+    host: Host
+    members: Members
+    mesh: Mesh
+    moves: Moves
+    peers: Peers = ALONE
+    choices: Choices = field(default_factory=Choices)
+
+    def at(self, machine: str) -> "Node":
+        """The machine of that name, be it this one."""
+        return self if machine == self.machine else self.peers(machine)
+
+    def during(self, operation: str, tokens: Mapping[str, Token], turn: Turn) -> "Node":
+        """The same, of which other machines are asked on behalf of an operation."""
+        return replace(self, peers=self.peers.during(operation, tokens, turn))

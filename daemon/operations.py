@@ -2,25 +2,26 @@
 
 import asyncio
 import logging
-import re
-import secrets
-import time
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any, cast
 
 import msgspec
 
 from daemon import problems
+from daemon.closing import reopened
 from daemon.contention import Contention
-from daemon.journal import Listener, Story, Unwritten, rfc3339, spoilt, stories, unanswered
+from daemon.engine import forget_cancellation
+from daemon.journal import Answer, Listener, Story, spoilt, stories, unanswered
+from daemon.operation_ids import new_id, require_id
+from daemon.operation_rows import row, unreadable
+from daemon.peers.others import Fate
 from daemon.preview import preview
 from daemon.primitive import By
-from daemon.undertaking import Means, Undertaking, answered, heading_of, require_expected
+from daemon.records import Claim
+from daemon.taking_over import ended_elsewhere, never_begun, taken_over
+from daemon.undertaking import Means, Undertaking, answered, record_of, require_expected
 from daemon.wire import Event, How, Mutation, OperationRow, Problem, Refused, Run, Stuck, Success
-
-ID = r"[a-z0-9][a-z0-9-]{0,39}"
 
 log = logging.getLogger("ployzd")
 
@@ -31,13 +32,15 @@ class Operations:
     def __init__(self, means: Means) -> None:
         self.means = means
         self.running: dict[str, Undertaking] = {}
-        self.contention = Contention(means.store, self, means.machine)
+        self.contention = Contention(means.store, self, lambda: reopened(means.engine.node))
+        self._taking = asyncio.Lock()
+        self._again, self._carrying = False, cast(asyncio.Task[None] | None, None)
 
     async def mutate(self, request: Mutation, how: How, who: str, tell: Listener) -> Success:
         """Carry a request out, or re-attach to it by its id. Raises Problem."""
         if how.preview:
             return await self._preview(request, how, who)
-        id, asked = _require_id(how.op_id or new_id()), self.means.written(request)
+        id, asked = require_id(how.op_id or new_id()), self.means.written(request)
         running, story = self.running.get(id), self.story(id)
         _require_same(id, asked, running.request if running else story.heading.request if story else asked)
         if not running and story and story.answer:
@@ -78,19 +81,21 @@ class Operations:
             return Success("aborted", {"id": id}, id)
         raise Refused("operation.committed", f"cannot abort {id}", "it was done before it could be taken back")
 
-    async def resume(self, id: str, tell: Listener) -> Success:
-        """Carry on with an operation that is stuck, or attach to it if it runs. Returns its answer, or raises it."""
-        running = self.running.get(id)
-        if not running:
-            story = self.story(id) or await self._from_record(id)
-            if not story:
-                raise Refused(
-                    "operation.missing", f"cannot resume {id}", "there is no such operation", "ployzctl op ls"
-                )
-            if story.answer:
-                return answered(story.answer)
-            running = self._resume(story)
-        return await self._follow(running, tell, None)
+    async def resume(self, id: str, tell: Listener, *, take_over: bool = False) -> Success:
+        """Carry on with an operation that is stuck, or attach to it if it runs. Returns its answer, or raises it.
+
+        One of another machine is carried on there, or, with `take_over`, from here, should that one not answer.
+        """
+        if running := self.running.get(id):
+            return await self._follow(running, tell, None)
+        found = await self._found(id, take_over=take_over)
+        if not found:
+            raise Refused("operation.missing", f"cannot resume {id}", "there is no such operation", "ployzctl op ls")
+        answer = found if isinstance(found, Answer) else found.answer
+        if answer:
+            return answered(answer)
+        assert isinstance(found, Story)
+        return await self._follow(self._resume(found), tell, None)
 
     async def bring_to_an_end(self) -> None:
         """Launch the resolution of every operation that is not over; free the claims of those that never began.
@@ -101,10 +106,12 @@ class Operations:
             if story.operation not in self.running:
                 self._resume(story)
         for operation in await self.means.store.operations():
-            if operation.machine == self.means.machine and not operation.ending:
-                await self._end_if_over(operation.id)
-        for name, record in (await self.means.store.namespaces()).items():
-            for claim in record.claims:
+            ours = operation.machine == self.means.machine and not operation.ending
+            if ours and not self.is_running(operation.id):
+                with suppress(Problem):
+                    await self.resolve(operation.id)
+        for name, claims in (await self.means.store.claims()).items():
+            for claim in claims:
                 if claim.machine == self.means.machine and not self.is_running(claim.operation):
                     await self._free_if_over(name, claim.operation)
 
@@ -112,14 +119,6 @@ class Operations:
         """The namespaces whose heads an operation that is not over may still change."""
         claims = [story.heading.claims for story in unanswered(self.means.folder)]
         return {name for each in claims for name, kind in each.items() if kind == "change"}
-
-    async def _end_if_over(self, id: str) -> None:
-        try:
-            story = self.story(id)
-        except Stuck:
-            return  # of another version: who can read it says how it ended
-        if story and story.answer:
-            await self.means.store.end(id, story.ending, story.events[-1].at)
 
     async def _free_if_over(self, namespace: str, id: str) -> None:
         try:
@@ -134,22 +133,81 @@ class Operations:
     def is_running(self, id: str) -> bool:
         return id in self.running
 
+    async def fate(self, claim: Claim) -> Fate:
+        if claim.machine != self.means.machine:
+            return await self.means.others.fate(claim.machine, claim.operation)
+        return await self.own_fate(claim.operation)
+
+    async def own_fate(self, id: str) -> Fate:
+        """What has become of an operation of this machine; one that does not run is brought to its end first."""
+        if self.is_running(id):
+            return "running"
+        return "over" if await self.resolve(id) else "stuck"
+
+    def own_answer(self, id: str) -> Answer | None:
+        """What was answered here to who asked for an operation, if it is over."""
+        story = self.story(id)
+        return story.answer if story else None
+
+    async def take_over(self, claim: Claim) -> Fate:
+        """One that has no record yet has done nothing, and never begins."""
+        never = never_begun(claim, self.means)
+        if (await self.means.store.forbid(never)).ending:
+            return "over"
+        return await self._fate(await self.take(claim.operation))
+
     async def resolve(self, id: str) -> bool:
         """Bring an operation that does not run to its end; False if it is stuck. One that is over is fine."""
         try:
-            story = self.story(id)
+            story = await self._own(id)
         except Stuck:
             return False
-        story = story or await self._from_record(id)
-        if not story or story.answer:
+        if not story:
             return True
+        if story.answer:
+            return await self.means.store.end(record_of(story, self.means.machine))
+        return await self._fate(story) == "over"
+
+    async def _fate(self, story: Story) -> Fate:
         try:
             await self._follow(self._resume(story), _nobody, None)
         except Stuck:
-            return False
+            return "stuck"
         except Problem:
-            return True
-        return True
+            return "over"
+        return "over"
+
+    def hear_over(self, id: str) -> None:
+        """Another machine has brought an operation to its end that may have been this one's."""
+        with suppress(Stuck):
+            story = self.story(id)
+            if story and not story.answer:
+                self._resume(story)
+
+    async def give_up(self, id: str, term: int) -> None:
+        """End what is done here for an operation in an earlier term, and return once it has ended."""
+        running = self.running.get(id)
+        if running and running.task and running.story and running.story.heading.term < term:
+            running.task.cancel()
+            await asyncio.wait({running.task})
+
+    def carry_on(self) -> None:
+        """Try again to bring to an end what is not over, because a machine can be reached again that it may have
+        waited for."""
+        self._again = True
+        if not self._carrying or self._carrying.done():
+            self._carrying = asyncio.create_task(self._carry_on(), name="carry on")
+
+    async def _carry_on(self) -> None:
+        while self._again:
+            self._again = False
+            try:
+                await self.bring_to_an_end()
+            except Problem as problem:
+                log.warning("nothing is carried on: %s", problem)
+            resumed = {running.task for running in self.running.values() if running.task and running.is_resumed}
+            if resumed:
+                await asyncio.wait(resumed)  # one that runs now may have met the machine before it was back
 
     def story(self, id: str) -> Story | None:
         """The story of an operation of this machine, whether it runs or not."""
@@ -172,7 +230,7 @@ class Operations:
         async def whole() -> Success:
             try:
                 running.set_out()
-                return await effort
+                return await self._whoever_ends_it(running, effort)
             except Exception as failure:
                 if not problems.known(failure):
                     log.exception("%s failed in a way that nobody foresaw", running.id)
@@ -180,6 +238,7 @@ class Operations:
             finally:
                 effort.close()
                 del self.running[running.id]
+                self.means.engine.node.choices.forget(running.id)
 
         self.running[running.id] = running
         running.task = asyncio.create_task(whole(), name=running.id)
@@ -213,18 +272,72 @@ class Operations:
         detached.operation = running.id
         raise detached
 
-    async def _from_record(self, id: str) -> Story | None:
-        """The story of an operation whose journal is lost: what it did is not known, so its commit is settled first."""
+    async def _whoever_ends_it(self, running: Undertaking, effort: Coroutine[Any, Any, Success]) -> Success:
+        """Its answer, also where another machine has taken it over."""
+        try:
+            return await effort
+        except (Stuck, asyncio.CancelledError) as cut:
+            story = running.story
+            if not story or await self._is_ours(story):
+                raise
+            if isinstance(cut, asyncio.CancelledError):
+                forget_cancellation()
+            return await ended_elsewhere(story, self.means)
+
+    # --------------------------------------------------------------------------------------- finding its story
+
+    async def _own(self, id: str) -> Story | None:
+        """The story of an operation that this machine carries out, from its record if the journal is lost."""
+        if story := self.story(id):
+            return story
         record = await self.means.store.operation(id)
-        if there := self.story(id):
-            return there  # somebody else was faster
         if not record or record.ending or record.machine != self.means.machine:
             return None
-        first = Event(id, self.means.now(), "committing", why="the journal was lost; this story begins with the record")
+        return await self.take(id)
+
+    async def _found(self, id: str, *, take_over: bool) -> Story | Answer | None:
+        """The story to carry on with here, or what another machine answered, having carried on with it there.
+
+        None if there is no such operation. Raises Refused `operation.elsewhere` if it goes on there, or is stuck.
+        """
+        own = await self._own(id)
+        if own and (own.answer or await self._is_ours(own)):
+            return own
+        record = await self.means.store.operation(id)
+        if not record or (own and record.ending):
+            return own
         try:
-            return Story.begin(self.means.folder, heading_of(record), self.means.now, [first])
-        except Unwritten as failure:
-            raise problems.refused(failure, f"cannot carry on with {id}") from failure
+            fate = await self.means.others.fate(record.machine, id)
+            if answer := await self.means.others.answer(record.machine, id):
+                return answer
+        except Refused as refused:
+            if refused.code != "machine.unreachable":
+                raise
+            if take_over:
+                return await self.take(id)
+            why = f"it is {record.machine}'s: {refused.why}"
+            hint = f"ployzctl op resume {id} --take-over, if that machine is gone for longer"
+            raise Refused(refused.code, f"cannot resume {id}", why, hint) from refused
+        cannot, there = f"cannot resume {id} from here", f"ployzctl --context {record.machine} op show {id} -f"
+        raise Refused("operation.elsewhere", cannot, f"it is {record.machine}'s, where it is {fate}", there)
+
+    async def take(self, id: str) -> Story:
+        """Have this machine carry on with an operation: its story, begun once, however many ask for it at a time.
+
+        Once this returns nobody else does anything more for it where that counts: see `taken_over`.
+        """
+        async with self._taking:
+            running, story = self.running.get(id), self.story(id)
+            if story and (running or story.answer or await self._is_ours(story)):
+                return story
+            return await taken_over(id, self.means)
+
+    async def _is_ours(self, story: Story) -> bool:
+        """Whether nothing is known of a machine that has taken it over."""
+        try:
+            return await self.means.engine.standing.is_ours(story)
+        except Refused:
+            return True
 
     async def _preview(self, request: Mutation, how: How, who: str) -> Success:
         kind = self.means.written(request)["type"]
@@ -236,21 +349,19 @@ class Operations:
             if not problems.known(failure):
                 raise
             raise problems.refused(failure, problems.cannot(kind)) from failure
-        shown = preview(kind, primitive.steps(plan, node), node.machine)
+        moves = getattr(plan, "expected", ())  # few plans have any
+        shown = preview(kind, primitive.steps(plan, node), node.machine, moves)
         return Success("preview", msgspec.to_builtins(shown), None, list(plan.warnings))
 
     # ------------------------------------------------------------------------------------------------- looking
 
-    def ls(self, *, all: bool) -> Success:
-        """kind `operations`: those that are not over, or all, newest first."""
-        return Success("operations", {"operations": msgspec.to_builtins(self.rows(all=all))})
-
     def rows(self, *, all: bool) -> list[OperationRow]:
         """A row for each operation, newest first."""
         told = stories(self.means.folder) if all else unanswered(self.means.folder)
-        rows = [_row(story, running=self.is_running(story.operation)) for story in told]
-        rows += [_unreadable(file, why) for file, why in spoilt(self.means.folder)]
-        return [row for row in reversed(rows) if all or row.state in ("running", "stuck")]
+        rows = [row(story, running=self.is_running(story.operation)) for story in told]
+        rows += [unreadable(file, why) for file, why in spoilt(self.means.folder)]
+        listed = [row for row in reversed(rows) if all or row.state in ("running", "stuck")]
+        return [msgspec.structs.replace(row, machine=self.means.machine) for row in listed]
 
     async def show(self, id: str, tell: Listener, *, follow: bool) -> Success:
         """kind `operation`: its row, events and answer; with `follow`, once it is over, after telling its events."""
@@ -261,23 +372,12 @@ class Operations:
                 log.debug("%s ended: %s", id, ending)
         story = self.story(id)
         if not story:
-            raise Refused("operation.missing", f"cannot show {id}", "there is no such operation here", "ployzctl op ls")
-        row = _row(story, running=self.is_running(id))
-        result = {"operation": row, "request": story.heading.request, "events": story.events, "answer": story.answer}
+            raise Refused(
+                "operation.missing", f"cannot show {id}", "there is no such operation", "ployzctl op ls --all"
+            )
+        told = msgspec.structs.replace(row(story, running=self.is_running(id)), machine=self.means.machine)
+        result = {"operation": told, "request": story.heading.request, "events": story.events, "answer": story.answer}
         return Success("operation", msgspec.to_builtins(result), id)
-
-
-def new_id() -> str:
-    """An operation's id: when it began, so that ids sort, then what nobody guesses."""
-    return f"op-{int(time.time()):08x}{secrets.token_hex(4)}"
-
-
-def _require_id(id: str) -> str:
-    """An id becomes a part of names in ZFS, Docker and the file system."""
-    if not re.fullmatch(ID, id):
-        why = f"{id!r} has other characters than a-z, 0-9 and -, or more than 40 of them"
-        raise Refused("operation.id", "cannot use this operation id", why, "leave --op-id out")
-    return id
 
 
 def _nobody(_event: Event) -> None:
@@ -285,38 +385,11 @@ def _nobody(_event: Event) -> None:
 
 
 def _require_same(id: str, asked: dict[str, Any], before: dict[str, Any]) -> None:
-    if asked != before:
+    told, said = (msgspec.json.encode(one, order="sorted") for one in (asked, before))  # a journal has no tuples
+    if told != said:
         raise Refused(
             "operation.other_request",
             f"cannot use the operation id {id}",
             "another request has it",
             "leave --op-id out, or choose another",
         )
-
-
-def _row(story: Story, *, running: bool) -> OperationRow:
-    last = story.events[-1] if story.events else None
-    return OperationRow(
-        id=story.operation,
-        primitive=story.heading.primitive,
-        state=_state(story, running=running),
-        who=story.heading.who,
-        began_at=story.heading.at,
-        ended_at=last.at if last and story.answer else None,
-        namespaces=list(story.heading.claims),
-        says=last.step.partition(" ")[2] if last and not story.answer else "",
-    )
-
-
-def _unreadable(file: Path, why: Stuck) -> OperationRow:
-    """All that can be told of an operation whose journal cannot be read: it began before its file was last written."""
-    at = rfc3339(datetime.fromtimestamp(file.stat().st_mtime, UTC))
-    return OperationRow(file.stem, "unknown", "stuck", "", at, says=why.why, code=why.code)
-
-
-def _state(story: Story, *, running: bool) -> Literal["running", "stuck", "done", "taken_back"]:
-    if running:
-        return "running"
-    if not story.answer:
-        return "stuck"
-    return story.ending

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from daemon.primitive import Commit, Part, Step, Together
-from daemon.wire import Preview, PreviewStep
+from daemon.wire import Expected, Preview, PreviewStep
 
 
-def preview(primitive: str, parts: Sequence[Part], machine: str) -> Preview:
+def preview(primitive: str, parts: Sequence[Part], machine: str, moves: Sequence[Expected] = ()) -> Preview:
     """What a mutation would do. Nothing was claimed, reserved or changed for it."""
     flat = list(_flat(parts))
     commit = next((at for at, step in enumerate(flat) if isinstance(step, Commit)), len(flat))
-    return Preview(primitive, [_shown(step, machine) for step in flat], commit)
+    return Preview(primitive, [_shown(step, machine) for step in flat], commit, list(moves))
 
 
 def _flat(parts: Sequence[Part]) -> Iterator[Step | Commit]:
@@ -22,5 +22,6 @@ def _flat(parts: Sequence[Part]) -> Iterator[Step | Commit]:
 
 
 def _shown(step: Step | Commit, machine: str) -> PreviewStep:
-    down = list(step.downtime) if isinstance(step, Step) else []
-    return PreviewStep(step.says, machine, down=down)
+    if isinstance(step, Commit):
+        return PreviewStep(step.says, machine)
+    return PreviewStep(step.says, step.machine or machine, step.bytes, list(step.downtime))

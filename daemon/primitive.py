@@ -18,7 +18,9 @@ class Step:
     """One change to the world. Doing it twice, or undoing what was never done, must be harmless.
 
     `restores` says that its undo puts a service back: such undos go before all others, so that nobody waits
-    for the removal of candidates. `downtime` names the services that are down from here until the flip.
+    for the removal of candidates. `downtime` names the services that are down from here until the flip. `bytes` are
+    copied by it, or given back; none by a clone, whatever is in it; `moved` tells how many have gone until now, if
+    anybody knows. `machine` is where it is done, if that is not the machine that carries the operation out.
     """
 
     says: str
@@ -26,6 +28,9 @@ class Step:
     undo: Do | None = None
     restores: bool = False
     downtime: tuple[str, ...] = ()
+    bytes: int | None = None
+    moved: Callable[[], Awaitable[int | None]] | None = None
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Told(Protocol):
     """What a verification may ask of the operation's story."""
 
     def seconds(self, first: str, last: str) -> float: ...
+    def moved(self, step: str) -> int: ...
 
 
 class Primitive(Protocol):
@@ -80,6 +86,23 @@ class Primitive(Protocol):
 
 class NotSo(Exception):
     """A check after the commit did not hold."""
+
+
+def unrecorded(says: str) -> Commit:
+    """A commit of which no record tells: of what is done once all steps before it are, or does no harm half done, and
+    is brought to its end by the steps after it.
+
+    Whoever asks after a crash whether it happened is told that it did not.
+    """
+    return Commit(says, do=_nothing, settle=_never)
+
+
+async def _nothing() -> None:
+    """Nothing is written."""
+
+
+async def _never() -> bool:
+    return False
 
 
 def require(condition: object, code: str, what: str, why: str = "", hint: str = "") -> None:

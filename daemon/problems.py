@@ -1,24 +1,28 @@
 """What a failure is called: the stable code and the sentence for each kind of it that reaches a person."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from daemon.bucket import STORE_DOWN
 from daemon.journal import Unwritten
 from daemon.node import CommitLost, ServingProblem
 from daemon.primitive import NotSo
-from daemon.store import STORE_DOWN
+from daemon.tunnel import Unreached
 from daemon.wire import Problem, Refused
 from dataplane.dataset import NoRoom, NotOurs, PoolUnavailable, StreamProblem, ZfsProblem
 from dataplane.entry import Moved, StoreDown
 from dataplane.firewall import FirewallProblem
 from dataplane.gateway import GatewayProblem
 from dataplane.names import NamesProblem
+from dataplane.peers import WireguardProblem
 from dataplane.vault import VaultProblem
 from runtime.command import CommandError
 from runtime.instance import (
     AddressTaken,
     EngineProblem,
     EngineUnavailable,
+    ImageBroken,
     ImageMissing,
     NameTaken,
     NotReady,
@@ -44,12 +48,15 @@ CODES: tuple[tuple[type[BaseException], str], ...] = (
     (VaultProblem, "secret.failed"),
     (EngineUnavailable, "engine.down"),
     (ImageMissing, "image.missing"),
+    (ImageBroken, "image.broken"),
     (RegistryRefused, "registry.refused"),
     (NameTaken, "instance.foreign"),
     (AddressTaken, "address.taken"),
     (NotReady, "instance.not_ready"),
     (SettingIgnored, "instance.setting"),
     (EngineProblem, "engine.failed"),
+    (Unreached, "join.unreachable"),
+    (WireguardProblem, "mesh.failed"),
     (CommandError, "command.failed"),
     (asyncio.CancelledError, "operation.aborted"),
 )
@@ -60,9 +67,14 @@ TRY = {
     "address.taken": "the same again: another address is chosen; `docker network inspect ploy` tells who has it",
     "engine.down": "start the engine (or ployzd, which starts it), then try again",
     "pool.down": "zpool status on the machine",
-    "pool.full": "ployzctl status shows what fills the pool",
+    "pool.full": "ployzctl namespace ls shows what holds space, ployzctl volume ls --kept what could be purged",
     "instance.setting": "leave the setting out, or have the machine's kernel and engine support it (docker info)",
     "journal.unwritable": "free space where the journals are",
+    "secret.failed": "ployzctl doctor on that machine; ployzctl secret rotate, for what was sealed without it",
+    "join.unreachable": "the endpoint from here, and whether its UDP port is let through; or another token",
+    "mesh.failed": "ployzctl doctor, and mesh/wireguard-go.log in the machine's data directory",
+    "registry.refused": "the name, and whether this machine reaches it; user and password as the registry knows them",
+    "image.broken": "the same again: what did not come whole is gone, and layers that are here do not travel twice",
     "image.missing": "check the name, load the image into the machine's engine, or ployzctl registry login HOST",
 }
 
@@ -74,9 +86,28 @@ def code(failure: BaseException | None) -> str:
     return next((code for kind, code in CODES if isinstance(failure, kind)), "bug" if failure else "operation.cut")
 
 
-def cannot(primitive: str, namespaces: Iterable[str] = ()) -> str:
-    """What could not be done, in the words of its command: `cannot namespace rm shop`."""
-    return f"cannot {primitive.replace('.', ' ')} {', '.join(namespaces)}".rstrip()
+VERBS = {
+    "namespace.rm": "remove",
+    "registry.login": "log in to a registry",
+    "registry.logout": "log out of a registry",
+    "run": "run a command as",
+    "secret.rm": "remove a secret of",
+    "secret.rotate": "seal the secrets anew",
+    "secret.set": "set a secret of",
+    **{f"volume.{verb}": verb for verb in ("export", "fork", "import", "purge", "resize", "restore", "snapshot")},
+}
+"""What is done, where the request's own name is no word for it."""
+
+
+def cannot(primitive: str, names: Iterable[str] = ()) -> str:
+    """What could not be done, to which namespaces, volume or service: `cannot import shop/data`."""
+    return f"cannot {VERBS.get(primitive, primitive.replace('.', ' '))} {', '.join(names)}".rstrip()
+
+
+def names(request: Mapping[str, Any], namespaces: Iterable[str]) -> list[str]:
+    """What a request is about: its volume or service, or the namespaces that it claims."""
+    whole = ["/".join((request["namespace"], request[one])) for one in ("volume", "service") if request.get(one)]
+    return whole or list(namespaces)
 
 
 def reason(failure: BaseException) -> str:

@@ -8,8 +8,8 @@ from daemon.records import DeployPoint, Head, Namespace, Registry, Running, Seal
 from daemon.wire import DeployRow, InstanceRow, NamespaceStatus, PoolStatus, RegistryRow, SecretRow, ServiceStatus
 from runtime.instance import Condition
 
-Conditions = Mapping[str, Condition] | None
-"""By instance; None while the engine cannot be asked."""
+Conditions = Mapping[str, Mapping[str, Condition]]
+"""By machine and instance; of machines whose engine can be asked."""
 State = Literal["running", "starting", "stopped", "restarting", "missing", "unknown"]
 FILLING_UP = 0.8
 MANY_RESTARTS = 3
@@ -46,14 +46,15 @@ def _stopped(namespace: str, service: Service) -> InstanceRow:
 
 
 def _instance(namespace: str, service: Service, running: Running, conditions: Conditions) -> InstanceRow:
-    found = (conditions or {}).get(running.id)
+    there = conditions.get(running.machine)
+    found = (there or {}).get(running.id)
     return InstanceRow(
         id=running.id,
         namespace=namespace,
         service=service.name,
         machine=running.machine,
         ip=running.ip,
-        state=_state(found, known=conditions is not None),
+        state=_state(found, known=there is not None),
         since=found.since if found else None,
         restarts=found.restarts if found else 0,
         last_exit=found.last_exit if found else None,
@@ -118,11 +119,6 @@ def _trouble(row: InstanceRow, now: datetime) -> str:
     return f"has ended ({exit or 'it never ran'})" if row.state == "stopped" and row.id else ""
 
 
-def held_back(rows: Iterable[InstanceRow], unstarted: Mapping[str, str]) -> Iterator[str]:
-    """The instances that were not started after a boot and still do not run, and why."""
-    return (_held_back(row, unstarted) for row in rows if row.id in unstarted and row.state != "running")
-
-
 def _held_back(row: InstanceRow, unstarted: Mapping[str, str]) -> str:
     return f"{_named(row)} was not started after the boot: {unstarted[row.id]}"
 
@@ -141,7 +137,7 @@ def filling_up(pools: Iterable[PoolStatus]) -> Iterator[str]:
 def exhausted(rows: Iterable[InstanceRow], conditions: Conditions) -> Iterator[str]:
     """Instances that ended because they used more memory than they may."""
     for row in rows:
-        found = (conditions or {}).get(row.id)
+        found = (conditions.get(row.machine) or {}).get(row.id)
         if found and found.out_of_memory:
             yield (
                 f"instance {row.id} of {row.namespace}/{row.service} used more memory than resources.memory lets it, "

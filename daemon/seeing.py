@@ -1,50 +1,85 @@
 """What a plan needs to know of the world: which instances run, which names are taken, how full the pool is."""
 
+import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
+from daemon.engine import together
+from daemon.finding import no_namespace, service_of
 from daemon.manifest import Volume
-from daemon.nearest import nearest
 from daemon.node import Node
-from daemon.planning import Seen
+from daemon.planning import Origin, Seen, SeenMachine
 from daemon.planning.identity import HOST
 from daemon.primitive import require
-from daemon.records import DeployPoint, Head
+from daemon.problems import TRY
+from daemon.records import DeployPoint, Head, Machine, Service
+from daemon.units import rounded
 from daemon.wire import Refused
+from runtime.instance import ImageMissing
 
+KINDS = ("address", "service", "hostname", "port")
+"""Of what is reserved."""
 FULL = 0.95
 """A pool fuller than this is refused: copy-on-write needs room even to delete."""
 
 
 async def see(node: Node) -> Seen:
-    """Look around."""
-    conditions = await node.instances.all()
-    taken = {}
-    for kind in ("address", "service", "hostname", "port"):
-        found = await node.records.reservations(kind)
-        taken[kind] = {what: held.namespace for what, held in found.items() if held.operation}
-    taken["address"] = dict.fromkeys(await node.instances.addresses(), "") | taken["address"]
-    return Seen(
-        machine=node.machine,
-        root=node.datasets.root,
-        subnet=node.subnet,
-        services=node.services,
-        up=frozenset(condition.id for condition in conditions if condition.status == "running"),
-        taken=taken,
-        listening=frozenset(await node.serving.listening()),
+    """Look around, on every machine that answers, everywhere at once.
+
+    Whoever chooses addresses by it does so, and notes them (`node.choices`), before anything else is awaited.
+    """
+    records = await node.members.machines()
+    looks = [_machine(record, node) for _, record in sorted(records.items())]
+    machines, taken = await asyncio.gather(together(looks), _reserved(node))
+    strangers = {address for machine in machines for address in machine.addresses}
+    chosen = {"address": node.choices.of("address") | strangers, "service": node.choices.of("service")}
+    taken |= {kind: dict.fromkeys(names, "") | taken[kind] for kind, names in chosen.items()}
+    return Seen(node.machine, {machine.record.name: machine for machine in machines}, node.services, taken)
+
+
+async def _machine(record: Machine, node: Node) -> SeenMachine:
+    """What can be seen of a machine; of this one everything, of another one perhaps why it does not answer."""
+    there = node.at(record.name)
+    try:
+        statuses, addresses, listening, memory, images = await asyncio.gather(
+            there.instances.statuses(),
+            there.instances.addresses(),
+            there.serving.listening(),
+            there.host.memory(),
+            there.instances.images(),
+        )
+    except Refused as refused:
+        if refused.code != "machine.unreachable" or there is node:
+            raise
+        return SeenMachine(record, away=refused.why)
+    return SeenMachine(
+        record=record,
+        root=there.datasets.root,
+        up=frozenset(id for id, status in statuses.items() if status == "running"),
+        addresses=frozenset(addresses),
+        listening=frozenset(listening),
+        memory=memory,
+        images=frozenset(known for image in images for known in (image.id, image.digest)),
     )
+
+
+async def _reserved(node: Node) -> dict[str, dict[str, str]]:
+    """What is taken of each kind, with the namespace that has it."""
+    told = await asyncio.gather(*map(node.records.reservations, KINDS))
+    return {kind: {what: one.namespace for what, one in held.items()} for kind, held in zip(KINDS, told, strict=True)}
 
 
 async def require_room(node: Node, what: str, needed: int = 0) -> None:
     """Refuse while the pool is too full to change anything safely, or would be with the `needed` bytes."""
     space = await node.datasets.space()
-    more = f", {needed} bytes more are needed" if needed else ""
+    more = f", and has no room for {rounded(needed)} more" if needed else ""
     require(
         space.used + needed <= FULL * space.size,
         "pool.full",
         what,
         f"the pool of {node.machine} is {100 * space.used // space.size} % full "
-        f"({space.used} of {space.size} bytes){more}, and above {FULL:.0%} nothing is changed",
-        "free space, or make the pool larger",
+        f"({rounded(space.used)} of {rounded(space.size)}){more}: above {100 * FULL:.0f} % nothing is changed",
+        f"{TRY['pool.full']}; or make the pool larger",
     )
 
 
@@ -52,23 +87,64 @@ async def digests_of(point: DeployPoint, services: Iterable[str], node: Node) ->
     """The point's own digests, wherever their tags may have moved; refused if an image is here no more."""
     digests = {name: point.head.services[name].digest for name in services}
     for digest in sorted(set(digests.values()) - {HOST}):
-        await node.instances.resolve(digest, pull="never")
+        await resolve(digest, node, pull="never")
     return digests
 
 
-async def snapshots_of(point: DeployPoint, node: Node, cannot: str) -> dict[str, str]:
-    """Where the point's snapshots are now, by volume: promotions move them between datasets, so guids are looked up."""
-    below = await node.datasets.below(f"{node.datasets.root}/{point.head.namespace}")
-    by_guid = {dataset.guid: dataset.name for dataset in below if "@" in dataset.name}
+async def points_of_all(node: Node) -> list[DeployPoint]:
+    """The replaced deploy points of all namespaces. Promotions move their snapshots from one into another."""
+    return [point for name in await node.records.namespaces() for point in await node.records.points(name)]
+
+
+async def resolve(image: str, node: Node, *, pull: str) -> str:
+    """The digest that an image means, at this machine, or else at one that has it. Raises ImageMissing."""
+    try:
+        return await node.instances.resolve(image, pull=pull)
+    except ImageMissing:
+        for other in sorted((await node.members.machines()).keys() - {node.machine}):
+            with suppress(ImageMissing, Refused):
+                return await node.at(other).instances.resolve(image, pull="never")
+        raise
+
+
+async def snapshots_of(point: DeployPoint, node: Node, cannot: str) -> dict[str, Origin]:
+    """Where the point's snapshots are now, by volume: promotions move them between datasets, so guids are looked up.
+
+    Each is wanted where its volume is now, or was then: it may have moved along, or not. Who was removed since is not
+    asked, and of who does not answer only what nobody else has is missed.
+    """
+    head, known = (await node.records.namespace(point.head.namespace)).head, await node.members.machines()
+    there = {held.volume: _machines_of(held.volume, head, point.head) for held in point.data}
+    names = {machine for machines in there.values() for machine in machines} & known.keys()
+    found, away = dict[str, dict[str, str]](), dict[str, Refused]()
+    for machine in sorted(names):
+        try:
+            found[machine] = await _snapshots(node.at(machine))
+        except Refused as refused:
+            if refused.code != "machine.unreachable":
+                raise
+            away[machine] = refused
+    origins = {}
     for held in point.data:
-        require(
-            held.guid in by_guid,
-            "deploy.data_missing",
-            f"{cannot} to deploy {point.head.deploy}",
-            f"its snapshot of the volume {held.volume} is gone",
-            "roll back with --code-only, or to another deploy",
-        )
-    return {held.volume: by_guid[held.guid] for held in point.data}
+        having = next((one for one in there[held.volume] if held.guid in found.get(one, ())), None)
+        if having is None:
+            if silent := next((away[one] for one in there[held.volume] if one in away), None):
+                raise silent
+            why = f"its snapshot of the volume {held.volume} is gone"
+            hint = "roll back with --code-only, or to another deploy"
+            raise Refused("deploy.data_missing", f"{cannot} to deploy {point.head.deploy}", why, hint)
+        origins[held.volume] = Origin(having, found[having][held.guid])
+    return origins
+
+
+def _machines_of(volume: str, *heads: Head | None) -> list[str]:
+    return list(dict.fromkeys(head.volumes[volume].machine for head in heads if head and volume in head.volumes))
+
+
+async def _snapshots(node: Node) -> dict[str, str]:
+    """All snapshots on a machine, by guid: promotions move them between namespaces too."""
+    below = await node.datasets.below(node.datasets.root)
+    return {dataset.guid: dataset.name for dataset in below if "@" in dataset.name}
 
 
 def volumes_of(head: Head) -> dict[str, Volume]:
@@ -89,8 +165,17 @@ async def require_head(node: Node, namespace: str, what: str) -> Head:
     """The head of a namespace, as the store tells it now. Raises Refused `namespace.missing`."""
     head = (await node.records.namespace(namespace)).head
     if head is None:
-        known = [name for name, record in (await node.records.namespaces()).items() if record.head]
-        close = nearest(namespace, known)
-        hint = f"did you mean {close}?" if close else "ployzctl status shows the namespaces that there are"
-        raise Refused("namespace.missing", what, f"there is no namespace {namespace}", hint)
+        raise await missing(node, namespace, what)
     return head
+
+
+async def require_service(node: Node, namespace: str, service: str, what: str) -> tuple[Head, Service]:
+    """Likewise, and a service of it. Raises Refused `service.missing` too."""
+    head = await require_head(node, namespace, what)
+    return head, service_of(head, service, what)
+
+
+async def missing(node: Node, namespace: str, what: str) -> Refused:
+    """Refused `namespace.missing`, with the namespace that was meant."""
+    known = [name for name, record in (await node.records.namespaces()).items() if record.head]
+    return no_namespace(namespace, known, what, removed=bool(await node.records.points(namespace)))

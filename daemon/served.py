@@ -31,8 +31,9 @@ class Served:
         _write(self._path(view.operation), msgspec.json.encode(view))
 
     def forget(self, operation: str) -> None:
-        """Remove an operation's view. None is fine."""
-        self._path(operation).unlink(missing_ok=True)
+        """Remove an operation's view, and what a killed daemon had begun of it. None is fine."""
+        for path in (self._path(operation), _begun(self._path(operation))):
+            path.unlink(missing_ok=True)
 
     def heads(self) -> dict[str, Head] | None:
         """The heads that were remembered last; None if none ever were."""
@@ -59,8 +60,12 @@ def _write(path: Path, content: bytes) -> None:
         raise ServingProblem(f"cannot keep what is served in {path}: {failure.strerror}") from failure
 
 
+def _begun(path: Path) -> Path:
+    return path.with_suffix(".new")
+
+
 def _replace(path: Path, content: bytes) -> None:
-    made = path.with_suffix(".new")
+    made = _begun(path)
     with made.open("wb") as file:
         file.write(content)
         file.flush()

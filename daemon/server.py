@@ -51,7 +51,7 @@ class Answers(Protocol):
     async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
         """Carry a mutation out. It goes on when the client has gone."""
 
-    async def operate(self, request: OpResume | OpAbort, tell: Tell) -> Success:
+    async def operate(self, request: OpResume | OpAbort, how: How, tell: Tell) -> Success:
         """Resume or abort an operation, likewise."""
 
     async def look(self, request: Look, emit: Emit) -> Success:
@@ -143,7 +143,7 @@ class Server:
         if isinstance(request, Mutation):
             return await self._changed(partial(self._answers.mutate, request, call.how, who), call, reply)
         if isinstance(request, OpResume | OpAbort):
-            return await self._changed(partial(self._answers.operate, request), call, reply)
+            return await self._changed(partial(self._answers.operate, request, call.how), call, reply)
         if isinstance(request, Exec):
             return await _ending(self._answers.exec(request, body.inputs(), reply.emit), call)
         if isinstance(request, Run):

@@ -17,6 +17,9 @@ from dataplane.gateway import Route
 from dataplane.maps import Maps
 from runtime.command import CommandError
 
+ASKED_AT_ONCE = 32
+"""Names; each takes a socket meanwhile."""
+
 
 class Firewall(Protocol):
     """dataplane.firewall, as the plane sees it. Each of these parts raises CommandError or one of its kinds."""
@@ -55,6 +58,7 @@ class ServingPlane:
     records: Records
     folder: Path
     _down: frozenset[str] = field(default=frozenset(), init=False)
+    _away: tuple[frozenset[str], frozenset[str]] = field(default=(frozenset(), frozenset()), init=False)
     _led: Maps = field(default_factory=Maps, init=False)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
@@ -63,7 +67,7 @@ class ServingPlane:
         return Served(self.folder)
 
     async def apply(self) -> None:
-        """Apply everything anew, as when the machine starts."""
+        """Apply everything anew, with whatever was committed meanwhile."""
         async with self._one_at_a_time:
             await self._apply(await self._heads())
 
@@ -78,6 +82,10 @@ class ServingPlane:
             self.served.forget(operation)
             await self._apply(await self._heads(committed))
 
+    def applied(self) -> Heads | None:
+        """The committed heads that were applied last."""
+        return self.served.heads()
+
     def led_to(self) -> dict[str, Service]:
         """The committed instances, by id, that no open operation withdrew."""
         withdrawn = {id for view in self.served.views() for id in view.withdrawn}
@@ -86,9 +94,18 @@ class ServingPlane:
         return {each.id: service for service in services for each in service.instances if each.id not in withdrawn}
 
     async def mark_down(self, instances: Collection[str]) -> None:
-        """Lead nobody to these instances, by id, and to all others again. It is an observation, never recorded."""
+        """Lead nobody to these instances, by id, and to all others again; apply everything anew, as at a start.
+
+        It is an observation, never recorded.
+        """
         async with self._one_at_a_time:
             self._down = frozenset(instances)
+            await self._apply(await self._heads())
+
+    async def mark_away(self, machines: Collection[str], instances: Collection[str]) -> None:
+        """The same of other machines' instances, and of all that there are on `machines`."""
+        async with self._one_at_a_time:
+            self._away = frozenset(machines), frozenset(instances)
             await self._apply(await self._heads())
 
     async def check(self, head: Head) -> None:
@@ -100,7 +117,7 @@ class ServingPlane:
             heads = {**await self._heads(), head.namespace: head}
             others = [view for view in self.served.views() if view.operation != head.operation]
             with _in_words():
-                await self.firewall.check(projection.maps(heads, others, self._down))
+                await self.firewall.check(self._maps(heads, others))
                 await self.gateway.check(projection.routes(heads))
 
     async def listening(self) -> set[int]:
@@ -113,7 +130,7 @@ class ServingPlane:
             heads, views = {**(self.served.heads() or {}), head.namespace: head}, self.served.views()
             try:
                 return (
-                    await self.firewall.differs(projection.maps(heads, views, self._down))
+                    await self.firewall.differs(self._maps(heads, views))
                     or await self._misnamed(projection.hosts({head.namespace: head}, ()))
                     or await self._misrouted(projection.routes(heads))
                 )
@@ -127,7 +144,7 @@ class ServingPlane:
             try:
                 match part:
                     case "firewall":
-                        return await self.firewall.differs(projection.maps(heads, views, self._down))
+                        return await self.firewall.differs(self._maps(heads, views))
                     case "names":
                         await self.names.ask(f"nothing.{ZONE}")  # without names there still has to be an answer
                         return await self._misnamed(projection.hosts(heads, views))
@@ -139,7 +156,7 @@ class ServingPlane:
     async def _apply(self, heads: Heads) -> None:
         """What appears is led before it has a name or a route, and what goes has neither before it is led no more."""
         views = self.served.views()
-        maps, routes = projection.maps(heads, views, self._down), projection.routes(heads)
+        maps, routes = self._maps(heads, views), projection.routes(heads)
         with _in_words():
             reload = not await self.gateway.holds(routes)
             led = self._with_leaving(maps, heads) if reload else maps
@@ -150,6 +167,12 @@ class ServingPlane:
             if led != maps:
                 await self.firewall.apply(maps)
         self._led = maps
+
+    def _maps(self, heads: Heads, views: Sequence[View]) -> Maps:
+        machines, instances = self._away
+        services = (service for head in heads.values() for service in head.services.values())
+        gone = {each.id for service in services for each in service.instances if each.machine in machines}
+        return projection.maps(heads, views, self._down | instances | gone)
 
     def _with_leaving(self, maps: Maps, heads: Heads) -> Maps:
         """The maps, and where services that are leaving were led: the gateway still has routes to them."""
@@ -172,9 +195,16 @@ class ServingPlane:
         return heads
 
     async def _misnamed(self, names: Mapping[str, str]) -> str:
-        for name, address in names.items():
-            if (told := await self.names.ask(name)) != address:
-                return f"the name {name} is {told or 'unknown'}, not {address}"
+        bound = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def asked(name: str) -> str | None:
+            async with bound:
+                return await self.names.ask(name)
+
+        told = await asyncio.gather(*map(asked, names))
+        for (name, address), found in zip(names.items(), told, strict=True):
+            if found != address:
+                return f"the name {name} is {found or 'unknown'}, not {address}"
         return ""
 
     async def _misrouted(self, routes: Sequence[Route]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,6 +13,10 @@ from dataplane.zfs_stream import New
 
 MEET_WITHIN = 30.0
 """Seconds that an operation waits for its client's connection, and a connection for its operation."""
+
+
+PIECE = 256 * 1024
+"""Bytes that are passed on at a time."""
 
 
 @dataclass
@@ -45,21 +49,39 @@ class Streaming:
             return
         await meeting.over.wait()
 
+    async def pieces(self, dataset: str, *, packed: bool) -> AsyncGenerator[bytes, None]:
+        """A snapshot, or the files of a mounted dataset, as `send` and `pack` send them; whoever reads it is here."""
+        path = await self._zfs.mount(dataset) if packed else ""
+        ours, theirs = socket.socketpair()
+        sending = asyncio.create_task(
+            zfs_stream.pack(path, theirs.detach()) if packed else zfs_stream.send(dataset, theirs.detach())
+        )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            while data := await reader.read(PIECE):
+                yield data
+            await sending
+        finally:
+            sending.cancel()
+            writer.transport.abort()
+            await asyncio.gather(sending, return_exceptions=True)
+
     async def send(self, snapshot: str, by: str) -> None:
-        async with self._met(by) as stream:
+        async with self.met(by) as stream:
             await zfs_stream.send(snapshot, stream.dup().detach())
 
     async def pack(self, dataset: str, by: str) -> None:
         path = await self._zfs.mount(dataset)
-        async with self._met(by) as stream:
+        async with self.met(by) as stream:
             await zfs_stream.pack(path, stream.dup().detach())
 
     async def receive(self, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
-        async with self._met(by) as stream:
+        async with self.met(by) as stream:
             await zfs_stream.receive(self._zfs, stream, New(name, by, marks, layout))
 
     @asynccontextmanager
-    async def _met(self, operation: str) -> AsyncIterator[socket.socket]:
+    async def met(self, operation: str) -> AsyncIterator[socket.socket]:
+        """Its client's connection, while it needs that. Raises StreamProblem if no client comes."""
         meeting = self._meeting(operation)
         try:
             async with asyncio.timeout(MEET_WITHIN):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from daemon import problems
 from daemon.contention import Contention
 from daemon.engine import Engine, unwritable
 from daemon.journal import Answer, Heading, Listener, Story, Unwritten, rfc3339, unreadable
+from daemon.peers.others import ALONE, Others
 from daemon.primitive import By, Primitive
 from daemon.records import Claim, Operation, Token
 from daemon.store import Store
@@ -32,7 +33,8 @@ log = logging.getLogger("ployzd")
 class Means:
     """What every operation of this machine needs. `folder` holds the journals; `primitives` are by request type.
 
-    `now` tells the time, RFC 3339 UTC; `written` what is written down of a request.
+    `now` tells the time, RFC 3339 UTC; `written` what is written down of a request, or of a plan. `others` are the
+    daemons of the other machines.
     """
 
     folder: Path
@@ -40,7 +42,8 @@ class Means:
     store: Store
     primitives: Mapping[str, Primitive]
     now: Callable[[], str] = rfc3339
-    written: Callable[[Mutation], dict[str, Any]] = msgspec.to_builtins
+    written: Callable[[object], dict[str, Any]] = msgspec.to_builtins
+    others: Others = ALONE
 
     @property
     def machine(self) -> str:
@@ -76,6 +79,11 @@ class Undertaking:
         told = self.story and (self.story.has("committing") or self.story.has("failed") or self.story.over)
         return self.course in ("waiting", "going") and not told
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether it only brings to its ending what was decided before."""
+        return self.course == "resumed"
+
     def abort(self) -> None:
         """Have it turn back. Only while it is `abortable`: a second time would cut what takes the first one back.
 
@@ -88,7 +96,7 @@ class Undertaking:
     def set_out(self) -> None:
         """Its task is scheduled. Raises Refused `operation.aborted` if it was aborted before that."""
         if self.course == "aborted":
-            raise problems.refused(asyncio.CancelledError(), problems.cannot(self.request["type"]))
+            raise problems.refused(asyncio.CancelledError(), self._cannot())
         if self.course == "waiting":
             self.course = "going"
 
@@ -104,7 +112,8 @@ class Undertaking:
         try:
             await self._require_new()
             ours = list(wanted)  # until here a claim of this id would be another operation's
-            tokens = await contention.take(wanted, claim, how.wait)
+            tokens = await contention.take(wanted, claim, how)
+            await self.means.engine.decided(list(wanted))  # nothing is planned over what is still being started
             await require_expected(self.means.store, wanted, how)
             plan = await self.primitive.plan(request, self.means.engine.node, By(self.id, self.who, self.at, tokens))
             story = self._begin(dict(wanted), tokens, plan)
@@ -112,7 +121,7 @@ class Undertaking:
             await self._let_go(ours)
             if not problems.known(failure):
                 raise
-            raise problems.refused(failure, problems.cannot(self.request["type"], wanted)) from failure
+            raise problems.refused(failure, self._cannot(wanted)) from failure
         # From here on the claims stay until it is over: its heading is on the disk, and a restart resolves it.
         return await self._conclude(story, self._run(story, plan))
 
@@ -123,8 +132,11 @@ class Undertaking:
         except (Exception, asyncio.CancelledError) as failure:
             if not problems.known(failure):
                 raise
-            raise problems.refused(failure, problems.cannot(self.request["type"])) from failure
+            raise problems.refused(failure, self._cannot()) from failure
         return await self._conclude(story := self._begin({}, {}, plan), self._pass_by(story, plan, use))
+
+    def _cannot(self, namespaces: Iterable[str] = ()) -> str:
+        return problems.cannot(self.request["type"], problems.names(self.request, namespaces))
 
     async def _pass_by(self, story: Story, plan: Any, use: Callable[[Any], Awaitable[Any]]) -> Any:
         engine = self.means.engine
@@ -155,8 +167,10 @@ class Undertaking:
             raise unreadable(self.id, str(error), heading.version) from error
 
     def _begin(self, claims: dict[str, str], tokens: dict[str, Token], plan: Any) -> Story:
-        kept = msgspec.to_builtins(plan)
-        heading = Heading(self.id, self.request, kept, claims, tokens, self.who, self.at, VERSION, PLANS)
+        kept = self.means.written(plan)
+        heading = Heading(
+            self.id, self.request, kept, claims, tokens, self.who, self.at, VERSION, PLANS, self.means.machine
+        )
         story = Story.begin(self.means.folder, heading, self.means.now)
         self._tie(story)
         story.note("planned")
@@ -172,19 +186,18 @@ class Undertaking:
     async def _recorded(self, story: Story, plan: Any, go: Callable[[], Awaitable[Any]]) -> Any:
         """No step runs before the record exists: a claim without a record has done nothing."""
         try:
-            await self.means.store.begin(record_of(story.heading, self.means.machine))
+            await self.means.store.begin(record_of(story, self.means.machine))
         except (StoreDown, Problem, asyncio.CancelledError) as failure:
             return await self.means.engine.resolve(story, self.primitive, plan, failure)
         return await go()
 
     async def _conclude(self, story: Story, effort: Awaitable[Any]) -> Success:
-        answer: Success | Failure
         try:
             result = await effort
             warnings = list(story.heading.plan.get("warnings", ()))
-            answer = Success(self.primitive.KIND, msgspec.to_builtins(result), self.id, warnings)
+            answer = Answer(Success(self.primitive.KIND, msgspec.to_builtins(result), self.id, warnings))
         except TakenBack as ending:
-            answer = Failure(ending.error, self.id)
+            answer = Answer(failure=Failure(ending.error, self.id))
         except Stuck as ending:
             ending.operation = self.id
             raise
@@ -195,14 +208,18 @@ class Undertaking:
             stuck.operation = self.id
             raise stuck from failure
         await self._end(story)
-        return answered(Answer(answer) if isinstance(answer, Success) else Answer(failure=answer))
+        return answered(answer)
 
     async def _end(self, story: Story) -> None:
+        """Say that it is over, then free its claims. Of one that was taken over meanwhile, who did so does both."""
         try:
-            await self.means.store.end(self.id, story.ending, self.means.now())
+            over = await self.means.store.end(record_of(story, self.means.machine))
         except (StoreDown, Problem) as failure:
             log.warning("%s is over, but its record does not say so yet: %s", self.id, failure)
-        await self._let_go(list(story.heading.claims))
+            return  # as soon as a claim is free somebody else goes on, who must not meet one that takes this one over
+        if over:
+            await self.means.others.tell_over(self.id)
+            await self._let_go(list(story.heading.claims))
 
     async def _let_go(self, namespaces: list[str]) -> None:
         """Free the claims. If the store is away, whoever meets them next sees that the operation is over."""
@@ -234,8 +251,9 @@ def answered(answer: Answer) -> Success:
     raise again
 
 
-def record_of(heading: Heading, machine: str) -> Operation:
-    """The record of an operation that begins: enough for another machine to resolve it."""
+def record_of(story: Story, machine: str) -> Operation:
+    """The record of an operation: enough for another machine to resolve it; or, once it is over, how it ended."""
+    heading = story.heading
     return Operation(
         id=heading.operation,
         primitive=heading.primitive,
@@ -248,6 +266,10 @@ def record_of(heading: Heading, machine: str) -> Operation:
         began_at=heading.at,
         version=heading.version,
         plans=heading.plans,
+        planned_on=heading.planned_on,
+        term=heading.term,
+        ending=story.ending if story.over else "",
+        ended_at=story.events[-1].at if story.over else "",
     )
 
 
@@ -263,4 +285,6 @@ def heading_of(record: Operation) -> Heading:
         record.began_at,
         record.version,
         record.plans,
+        record.planned_on,
+        record.term,
     )

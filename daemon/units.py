@@ -60,3 +60,9 @@ def write_size(value: int) -> str | int:
         if unit not in ("", "B") and value % factor == 0:
             return f"{value // factor}{unit}"
     return value
+
+
+def rounded(count: float) -> str:
+    """Bytes as a person reads them in a sentence: `1.5 GiB`."""
+    unit, factor = next((one for one in reversed(_BYTES.items()) if count >= one[1]), ("B", 1))
+    return f"{count / factor:.1f} {unit}" if factor > 1 else f"{count:.0f} B"

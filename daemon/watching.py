@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -13,6 +13,9 @@ from daemon.wire import Refused
 from runtime.instance import Check, EngineProblem
 
 log = logging.getLogger("ployzd")
+
+
+Tell = Callable[[Collection[str]], Awaitable[None]]
 
 
 class Runtime(Protocol):
@@ -35,16 +38,37 @@ class Plane(Protocol):
 
 
 class Watching:
-    """Follows what runs on `machine`, in all its runtimes. What an open operation withdrew is that one's business."""
+    """Follows what runs on `machine`, in all its runtimes. What an open operation withdrew is that one's business.
 
-    def __init__(self, machine: str, plane: Plane, runtimes: Sequence[Runtime]) -> None:
-        self._machine, self._plane = machine, plane
+    `tell` is told who is down as soon as that is known, and whenever it was compared again.
+    """
+
+    def __init__(self, machine: str, plane: Plane, runtimes: Sequence[Runtime], tell: Tell) -> None:
+        self._machine, self._plane, self._others = machine, plane, tell
         self._running: dict[Runtime, frozenset[str] | None] = dict.fromkeys(runtimes)
         self._down: set[str] = set()
+        self._held: set[str] = set()
         self._returning: dict[str, asyncio.Task[None]] = {}
+        self._begun = asyncio.Event()
+
+    async def begin(self, held: Collection[str]) -> None:
+        """Serve; lead nobody to the instances that are `held` before they are released, whether they run or not.
+
+        May be called again with others, once more is known.
+        """
+        self._held = set(held)
+        self._down |= self._held
+        await self._plane.mark_down(frozenset(self._down))
+        self._begun.set()
+
+    async def release(self, instances: Collection[str]) -> None:
+        """Lead everybody to them as soon as they are ready."""
+        self._held -= set(instances)
+        await self._compare()
 
     async def follow(self) -> None:
-        """Go on for ever."""
+        """Go on for ever, once it has begun."""
+        await self._begun.wait()
         async with asyncio.TaskGroup() as group:
             for runtime in self._running:
                 group.create_task(self._follow(runtime))
@@ -53,14 +77,15 @@ class Watching:
         async with aclosing(runtime.running()) as told:
             async for ids in told:
                 self._running[runtime] = ids
-                if None not in self._running.values():
-                    await self._compare()
+                await self._compare()
 
     async def _compare(self) -> None:
-        """Of what came back, nobody is led there before it is ready."""
+        """Of what came back, nobody is led there before it is ready. Nothing is known before all runtimes have told."""
+        if None in self._running.values():
+            return
         led, runs, before = self._led_to(), self._runtimes_by_id(), set(self._down)
-        self._down = (led.keys() - runs) | (self._down & led.keys())
-        back = self._down & runs.keys()
+        self._down = (led.keys() - runs) | ((self._down | self._held) & led.keys())
+        back = (self._down & runs.keys()) - self._held
         for id in self._returning.keys() - back:
             self._returning.pop(id).cancel()
         for id in back - self._returning.keys():
@@ -68,6 +93,8 @@ class Watching:
             self._returning[id] = asyncio.create_task(effort)
         if self._down != before:
             await self._tell()
+        else:
+            await self._others(self._down)
 
     async def _return(self, runtime: Runtime, id: str, check: Check) -> None:
         while not await _is_ready(runtime, id, check):
@@ -87,6 +114,7 @@ class Watching:
 
     async def _tell(self) -> None:
         """Where it fails, whatever is applied next takes it along."""
+        await self._others(self._down)
         log.info("nobody is led to %s", ", ".join(sorted(self._down)) or "any instance that is down: all are up")
         try:
             await self._plane.mark_down(frozenset(self._down))

@@ -5,15 +5,16 @@ off and send it later, long after its writer was told that it failed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from dataplane.entry import StoreDown, TooLarge
+from dataplane.entry import StoreDown, TooLarge, Unsent
 
 ANSWER = 3.0
 """Seconds until a question without an answer is given up."""
@@ -50,7 +51,18 @@ class Gone:
     """The connection is lost, or what was listened to ended: nothing more will come."""
 
 
+@dataclass(frozen=True)
+class Message:
+    """What somebody sent: to this subject, with the subject that an answer goes to, if one is wanted."""
+
+    subject: str
+    data: bytes
+    reply: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 Heard = asyncio.Queue[Told | Beat | Gone]
+Ear = Callable[[Message | Gone], None]
 
 
 class Bus:
@@ -61,6 +73,8 @@ class Bus:
         self._client: Client | None = None
         self._up = asyncio.Event()
         self._listeners: set[Heard] = set()
+        self._ears: list[tuple[str, Ear]] = []
+        self._subscribing = asyncio.Lock()
         self._why = "the server does not answer"
         self._keeper: asyncio.Task[None] | None = None
 
@@ -87,9 +101,28 @@ class Bus:
         if self._client:
             await self._client.close()
 
+    async def turn_to(self, url: str) -> None:
+        """Be connected to another server from now on. What is listened to breaks off, as where a connection is lost."""
+        if url == self._url:
+            return
+        self._url = url
+        self._up.clear()
+        if self._client:
+            await self._client.close()
+
     @property
     def is_connected(self) -> bool:
         return self._up.is_set()
+
+    @property
+    def answers(self) -> str:
+        """The prefix of the subjects on which others may answer this machine."""
+        return f"{self._inbox}.answer"
+
+    @property
+    def complaint(self) -> Exception | None:
+        """What the server complained of last: it leaves a forbidden message without an answer."""
+        return self._client.last_error if self._client else None
 
     async def connected(self) -> None:
         """Wait until there is a connection."""
@@ -98,12 +131,10 @@ class Bus:
     async def ask(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> bytes:
         """The answer to a question.
 
-        Raises StoreDown at once, with nothing sent, while there is no connection, and after ANSWER seconds
-        without an answer; TooLarge, with nothing sent, if the payload does not fit into a message.
+        Raises Unsent at once while there is no connection, and StoreDown after ANSWER seconds without an answer;
+        TooLarge, with nothing sent, if the payload does not fit into a message.
         """
-        client = self._connection()
-        if len(payload) + HEADERS > client.max_payload:
-            raise TooLarge(f"{len(payload)} bytes do not fit into one message of {client.max_payload}")
+        client = self._connection_for(payload)
         complaint = client.last_error
         try:
             return (await client.request(subject, payload, timeout=ANSWER, headers=dict(headers or {}) or None)).data
@@ -114,9 +145,27 @@ class Bus:
         except (nats.errors.Error, OSError) as problem:
             raise StoreDown(str(problem) or type(problem).__name__) from problem
 
+    async def tell(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a message to whoever listens now. Raises as `ask` does; nobody tells whether it arrived."""
+        client = self._connection_for(payload)
+        try:
+            await client.publish(subject, payload, reply, headers=dict(headers or {}) or None)
+        except (nats.errors.Error, OSError) as problem:
+            raise StoreDown(str(problem) or type(problem).__name__) from problem
+
+    async def hear(self, subject: str, ear: Ear) -> None:
+        """Give `ear` what is sent to a subject, on this connection and all after it, and Gone whenever one is lost."""
+        async with self._subscribing:
+            self._ears.append((subject, ear))
+            if self._client and self.is_connected:
+                with suppress(nats.errors.Error, OSError):  # it is lost, and the next one hears it
+                    await _subscribe(self._client, subject, ear)
+
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[tuple[str, Heard]]:
-        """A subject of our own, and what comes in on it. Raises StoreDown while there is no connection."""
+        """A subject of our own, and what comes in on it. Raises Unsent while there is no connection."""
         client, heard = self._connection(), Heard()
 
         async def hear(message: Msg) -> None:
@@ -137,31 +186,39 @@ class Bus:
 
     def _connection(self) -> Client:
         if not self._client or not self._client.is_connected:
-            raise StoreDown(f"not connected to {self._url}: {self._why}")
+            raise Unsent(f"not connected to {self._url}: {self._why}")
         return self._client
+
+    def _connection_for(self, payload: bytes) -> Client:
+        client = self._connection()
+        if len(payload) + HEADERS > client.max_payload:
+            raise TooLarge(f"{len(payload)} bytes do not fit into one message of {client.max_payload}")
+        return client
 
     async def _keep_connected(self) -> None:
         while True:
             lost = asyncio.Event()
             try:
-                async with asyncio.timeout(DIAL):
+                async with asyncio.timeout(DIAL), self._subscribing:
                     self._client = await self._dial(lost)
+                    self._up.set()
             except (nats.errors.Error, OSError, TimeoutError) as problem:
                 self._why = str(problem) or "it did not answer in time"
                 await asyncio.sleep(RETRY)
                 continue
-            self._up.set()
             await lost.wait()
             self._up.clear()
             self._why = "the connection was lost"
             for heard in self._listeners:
                 heard.put_nowait(Gone())
+            for _, ear in self._ears:
+                ear(Gone())
 
     async def _dial(self, lost: asyncio.Event) -> Client:
         async def closed() -> None:
             lost.set()
 
-        client = Client()
+        client = _Connection()
         try:
             await client.connect(
                 self._url,
@@ -176,10 +233,31 @@ class Bus:
                 closed_cb=closed,
                 error_cb=_stay_quiet,
             )
+            for subject, ear in self._ears:
+                await _subscribe(client, subject, ear)
         except BaseException:
             await client.close()  # it leaves its socket open where it was refused
             raise
         return client
+
+
+class _Connection(Client):
+    """The library's client, which in the middle of closing gives up, and tells nobody, when what was still to be sent
+    cannot be: so it is for whoever stood still until its server had closed the connection."""
+
+    async def _close(self, *how: Any, **more: Any) -> None:
+        try:
+            await super()._close(*how, **more)
+        except OSError:
+            self._pending, self._pending_data_size, self._status = [], 0, Client.DISCONNECTED
+            await super()._close(*how, **more)
+
+
+async def _subscribe(client: Client, subject: str, ear: Ear) -> None:
+    async def hear(message: Msg) -> None:
+        ear(Message(message.subject, message.data, message.reply, message.headers or {}))
+
+    await client.subscribe(subject, cb=hear)
 
 
 def _new(client: Client, complaint: Exception | None) -> str:

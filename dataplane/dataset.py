@@ -17,7 +17,8 @@ class Dataset:
     `origin` is the snapshot that a clone came from. `alone` is the bytes that only it holds (`used` of a
     snapshot, `usedbydataset` of a filesystem); `used` also those of its snapshots. `created` is when, in seconds
     since 1970, `refers` the bytes that can be read in it. `path` is where it is mounted in this mount namespace,
-    or None.
+    or None. Of two snapshots of one filesystem the older one has the lower `order`, where one look told both. A stream
+    has `ratio` bytes for each that is stored.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Dataset:
     used: int = 0
     refers: int = 0
     created: int = 0
+    order: int = 0
+    ratio: float = 1.0
 
 
 @dataclass(frozen=True)

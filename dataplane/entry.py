@@ -31,6 +31,14 @@ class StoreDown(Exception):
     """The store did not answer. What was being written may or may not have been, or may yet be."""
 
 
+class Unsent(StoreDown):
+    """There is no connection to the store: nothing was sent to it."""
+
+
+class Closed(StoreDown):
+    """The store is being moved to other machines, and takes nothing meanwhile: nothing was written."""
+
+
 class TooLarge(Exception):
     """The value does not fit into a message of the store: nothing was written."""
 

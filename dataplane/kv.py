@@ -11,11 +11,9 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
-import msgspec
-from msgspec import Struct
-
 from dataplane.bus import ANSWER, RETRY, Beat, Bus, Gone, Told
-from dataplane.entry import Entry, Moved, Sight, StoreDown
+from dataplane.entry import Closed, Entry, Moved, Sight, StoreDown
+from dataplane.stream import Stream, decode
 
 SILENCE = 25.0
 """Seconds after which a watcher that heard nothing at all begins again."""
@@ -24,39 +22,19 @@ BEATS = 2.5
 
 WRONG_REVISION = (10071, 10164)
 NO_MESSAGE = 10037
-NO_STREAM = 10059
-
-
-class _Problem(Struct):
-    description: str = ""
-    err_code: int = 0
-
-
-class _Message(Struct):
-    seq: int
-    data: str = ""
-
-
-class _Answer(Struct):
-    error: _Problem | None = None
-    seq: int = 0
-    message: _Message | None = None
-    num_pending: int = 0
-    ts: datetime | None = None
+TOO_LARGE_NOW = 10054
 
 
 class Kv:
     """One bucket."""
 
-    def __init__(self, bus: Bus, bucket: str) -> None:
-        self._bus, self._stream, self._prefix = bus, f"KV_{bucket}", f"$KV.{bucket}."
+    def __init__(self, bus: Bus, bucket: str, *, silence: float = SILENCE) -> None:
+        self._bus, self._silence, self.stream = bus, silence, Stream(bus, bucket)
+        self._stream, self._prefix, self._api = self.stream.name, self.stream.prefix, self.stream.api
 
-    async def found(self) -> None:
-        """Make the bucket where there is none. Raises StoreDown."""
-        if (await self._api(f"STREAM.INFO.{self._stream}", {})).error:
-            problem = (await self._api(f"STREAM.CREATE.{self._stream}", self._shape())).error
-            if problem:
-                raise StoreDown(f"cannot make the bucket: {problem.description}")
+    async def found(self, *, replicas: int = 1, first: int = 1) -> None:
+        """Make the bucket where there is none, its first revision being `first`. Raises StoreDown."""
+        await self.stream.make(replicas, first)
 
     async def get(self, key: str) -> Entry | None:
         """The newest entry of a key, or None where there never was one. Raises StoreDown."""
@@ -70,21 +48,24 @@ class Kv:
     async def put(self, key: str, value: bytes, revision: int) -> int:
         """Write over exactly this revision (0: the key must not exist) and return the new one.
 
-        Raises Moved if the key is at another one, TooLarge if the value cannot be a message, and StoreDown
-        without an answer: it may then have been written, or may be later, while the revision is still this.
+        Raises Moved if the key is at another one, TooLarge if the value cannot be a message, Closed while the store
+        moves, and StoreDown without an answer: it may then have been written, or may be later, while the revision is
+        still this.
         """
         headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
-        answer = _decode(await self._bus.ask(self._prefix + key, value, headers))
+        answer = decode(await self._bus.ask(self._prefix + key, value, headers))
         if not answer.error and answer.seq:
             return answer.seq
         if answer.error and answer.error.err_code in WRONG_REVISION:
             raise Moved(key)
+        if answer.error and answer.error.err_code == TOO_LARGE_NOW:
+            raise Closed("the store is closed while it moves to other machines")
         raise StoreDown(answer.error.description if answer.error else "the store's answer is empty")
 
-    async def all(self, prefix: str) -> dict[str, Entry]:
-        """The newest entries of all keys below `prefix`, in one pass. Raises StoreDown."""
+    async def all(self, prefix: str = "") -> dict[str, Entry]:
+        """The newest entries of all keys below `prefix`, or of all there are, in one pass. Raises StoreDown."""
         found: dict[str, Entry] = {}
-        async with aclosing(self._follow(f"{prefix}.>", ANSWER)) as told:
+        async with aclosing(self._follow(f"{prefix}.>" if prefix else ">", ANSWER)) as told:
             async for change in told:
                 if isinstance(change, Sight):
                     break
@@ -94,12 +75,13 @@ class Kv:
     async def watch(self) -> AsyncGenerator[tuple[str, Entry] | Sight, None]:
         """Every key's newest entry, then CURRENT, then each change as it happens, for ever.
 
-        LOST says that the store is out of sight; once it is back everything is told again, with CURRENT.
+        CURRENT comes again whenever nothing changed for a while and that was made sure of. LOST says that the store is
+        out of sight, maybe ever since what was told last; once it is back everything is told again, with CURRENT.
         """
         lost = False
         while True:
             try:
-                async with aclosing(self._follow(">", SILENCE)) as told:
+                async with aclosing(self._follow(">", self._silence)) as told:
                     async for change in told:
                         lost = False
                         yield change
@@ -125,32 +107,23 @@ class Kv:
                 place = told.place
                 if isinstance(told, Told):
                     yield told.subject.removeprefix(self._prefix), Entry(told.data, told.sequence)
-                if not current and (isinstance(told, Beat) or not told.waiting):
+                if isinstance(told, Beat):
+                    # Beats go on where somebody is cut off with the machine that sends them.
+                    await self._require_majority()
+                if isinstance(told, Beat) or not (current or told.waiting):
                     current = True
                     yield Sight.CURRENT
 
+    async def _require_majority(self) -> None:
+        if not await self.stream.has_majority():
+            raise StoreDown("the store has no majority of its machines")
+
     async def now(self) -> datetime:
         """The store's time. Raises StoreDown."""
-        answer = await self._api(f"STREAM.INFO.{self._stream}", {})
-        if not answer.ts:
-            raise StoreDown(answer.error.description if answer.error else "the store tells no time")
-        return answer.ts
-
-    async def _api(self, call: str, request: dict[str, Any]) -> _Answer:
-        return _decode(await self._bus.ask(f"$JS.API.{call}", msgspec.json.encode(request)))
-
-    def _shape(self) -> dict[str, Any]:
-        return {
-            "name": self._stream,
-            "subjects": [f"{self._prefix}>"],
-            "storage": "file",
-            "max_msgs_per_subject": 1,
-            "discard": "new",
-            "num_replicas": 1,
-            "allow_direct": False,
-            "allow_rollup_hdrs": True,
-            "deny_delete": True,
-        }
+        told = (await self.stream.info()).ts
+        if not told:
+            raise StoreDown("the store tells no time")
+        return told
 
     def _consumer(self, keys: str, subject: str, patience: float) -> dict[str, Any]:
         config = {
@@ -174,10 +147,3 @@ async def _next(heard: asyncio.Queue[Told | Beat | Gone], patience: float) -> To
     if isinstance(told, Gone):
         raise StoreDown("the connection was lost")
     return told
-
-
-def _decode(answer: bytes) -> _Answer:
-    try:
-        return msgspec.json.decode(answer, type=_Answer)
-    except msgspec.MsgspecError as problem:
-        raise StoreDown(f"the store's answer makes no sense: {problem}") from problem

@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from runtime.command import CommandError
 
 NOTHING, NO_SUCH_NAME = 0, 3
 """Response codes of RFC 1035: a name without an address, no such name."""
+LOST = 0.5
+"""Seconds after which a question counts as lost, and is asked again: datagrams are."""
 
 
 class NamesProblem(CommandError):
@@ -53,6 +56,7 @@ class Names:
     async def ensure(self) -> None:
         """Adopt or start it, and wait until it answers."""
         self.hosts.mkdir(parents=True, exist_ok=True)
+        await self.process.displace(f"--hostsdir={self.hosts}")  # at the address that the machine had before
         await self.process.ensure()
         try:
             async with asyncio.timeout(self.within):
@@ -131,9 +135,12 @@ async def resolve(name: str, server: str, within: float) -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         try:
             sock.connect((server, 53))
-            await loop.sock_sendall(sock, _question(name))
             async with asyncio.timeout(within):
-                return _address(name, await loop.sock_recv(sock, 4096))
+                while True:
+                    await loop.sock_sendall(sock, _question(name))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOST):
+                            return _address(name, await loop.sock_recv(sock, 4096))
         except TimeoutError:
             raise NamesProblem(f"the name server {server} did not answer within {within:g} seconds") from None
         except ConnectionRefusedError:

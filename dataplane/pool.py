@@ -6,13 +6,14 @@ A pool is never forced (`-f`), and never made over something that was there.
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataplane.dataset import PoolUnavailable, ZfsProblem
+from dataplane.dataset import NoRoom, PoolUnavailable, ZfsProblem
 from dataplane.place import ensure_place
 from dataplane.process import Process, ProcessDied, is_ending
-from dataplane.zfs import Zfs, ask_abilities
+from dataplane.zfs import Zfs, ask_abilities, room_of
 from dataplane.zfs_tool import ZfsTool, meaning
 from runtime.command import CommandError, CommandFailed, run
 
@@ -63,7 +64,9 @@ async def open_pool(wish: PoolWish) -> Zfs:
     await _require_usable(wish)
     await _ensure_root(wish)
     await ensure_place(await place_of(wish))
-    return Zfs(wish.root, await ask_abilities(), ZfsTool())
+    zfs = Zfs(wish.root, await ask_abilities(), ZfsTool())
+    await zfs.keep_room()
+    return zfs
 
 
 def fuse(folder: Path) -> Process:
@@ -173,12 +176,17 @@ async def _require_usable(wish: PoolWish) -> None:
 
 
 async def _ensure_root(wish: PoolWish) -> None:
+    await _ensure(wish.root, f"mountpoint={wish.folder / 'volumes'}")
+    with suppress(NoRoom):  # a pool that was filled without us: it can be used all the same
+        await _ensure(room_of(wish.root), "mountpoint=none")
+
+
+async def _ensure(name: str, mountpoint: str) -> None:
     tool = ZfsTool()
-    if wish.root not in await tool.read(wish.root):
-        place = f"mountpoint={wish.folder / 'volumes'}"
-        objection = await tool.change("create", "-o", place, "-o", "canmount=off", wish.root)
-        if wish.root not in await tool.read(wish.root):
-            raise objection or ZfsProblem(f"cannot create {wish.root}: zfs says it did, but it does not exist")
+    if name not in await tool.read(name):
+        objection = await tool.change("create", "-o", mountpoint, "-o", "canmount=off", name)
+        if name not in await tool.read(name):
+            raise objection or ZfsProblem(f"cannot create {name}: zfs says it did, but it does not exist")
 
 
 async def place_of(wish: PoolWish) -> Path:

@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +62,12 @@ class Process:
         if not self.running():
             raise ProcessDied(self.name, self.said())
 
+    def tell(self, way: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        for pid in _with_command_line(self.argv):
+            with suppress(ProcessLookupError):
+                os.kill(pid, way)
+
     def said(self, lines: int = 10) -> str:
         """The last lines that it wrote."""
         try:
@@ -75,6 +82,14 @@ class Process:
                 since = started(pid)
                 os.kill(pid, way)
                 await _gone(pid, since, within)
+
+    async def displace(self, word: str) -> None:
+        """End those of the same program that have this word of ours too, but not all the others."""
+        wanted, here = os.fsencode(word), _joined(self.argv)
+        for folder in Path("/proc").iterdir():
+            line = _command_line(folder) if folder.name.isdigit() else b""
+            if line != here and line.split(b"\0", 1)[0] == os.fsencode(self.argv[0]) and wanted in line.split(b"\0"):
+                await Process(self.name, tuple(map(os.fsdecode, line.split(b"\0")[:-1])), self.folder).stop()
 
     def __str__(self) -> str:
         return shlex.join(self.argv)
@@ -119,8 +134,12 @@ def _command_line(folder: Path) -> bytes:
         return b""
 
 
+def _joined(argv: tuple[str, ...]) -> bytes:
+    return b"".join(os.fsencode(word) + b"\0" for word in argv)
+
+
 def _with_command_line(argv: tuple[str, ...]) -> Iterator[int]:
-    wanted = b"".join(os.fsencode(word) + b"\0" for word in argv)
+    wanted = _joined(argv)
     here = os.readlink("/proc/self/ns/net")
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():

@@ -1,14 +1,14 @@
-"""Secrets on this machine: sealed with age for its own key, and shown to instances as files in memory.
+"""Secrets on this machine: sealed with age for it and for others, and shown to instances as files in memory.
 
 The key is `identity` in the vault's folder (0600, made once, never replaced). Whoever has it, or is root here, can
-open what was sealed for this machine; age seals for several recipients as it does for one. `shown` is a tmpfs, so
+open what was sealed for this machine. What is sealed does not tell for whom. `shown` is a tmpfs, so
 nothing opened is ever written to a disk; it outlives the daemon, and is empty after a boot.
 """
 
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ class VaultProblem(Exception):
 class Vault:
     """What one machine can seal, open and show. Each verb raises VaultProblem; those that change may be repeated."""
 
-    def __init__(self, shown: Path, identity: Any) -> None:
-        self._shown, self._identity = shown, identity
+    def __init__(self, folder: Path, identity: Any) -> None:
+        self._key, self._shown, self._identity = folder / "identity", folder / "shown", identity
         self._pepper = hashlib.sha256(b"ployz fingerprint\n" + str(identity).encode()).digest()
 
     @classmethod
@@ -41,11 +41,20 @@ class Vault:
                 await run("mount", "-t", "tmpfs", "-o", TMPFS, "ployz-secrets", shown)
         except (OSError, CommandError) as problem:
             raise VaultProblem(f"cannot open the vault in {folder}: {problem}") from problem
-        return cls(shown, identity)
+        return cls(folder, identity)
 
-    def seal(self, value: bytes) -> bytes:
-        """The ciphertext of a value, another one each time."""
-        return bytes(pyrage.encrypt(value, [self._identity.to_public()]))
+    @property
+    def recipient(self) -> str:
+        """The public key for which others seal what this machine shall open."""
+        return str(self._identity.to_public())
+
+    def seal(self, value: bytes, recipients: Sequence[str] = ()) -> bytes:
+        """The ciphertext of a value, another one each time, for this machine and all `recipients`."""
+        try:
+            keys = [pyrage.x25519.Recipient.from_str(key) for key in sorted({self.recipient, *recipients})]
+        except pyrage.RecipientError as problem:
+            raise VaultProblem(f"cannot seal a secret for {', '.join(recipients)}: {problem}") from problem
+        return bytes(pyrage.encrypt(value, keys))
 
     def unseal(self, sealed: bytes) -> bytes:
         """The value in a ciphertext."""
@@ -54,9 +63,24 @@ class Vault:
         except pyrage.DecryptError as problem:
             raise VaultProblem(f"cannot open a secret with the key of this machine: {problem}") from problem
 
+    async def seal_anew(self, sealed: bytes, recipients: Sequence[str]) -> bytes:
+        """The same value, sealed for this machine and all `recipients`."""
+        return self.seal(self.unseal(sealed), recipients)
+
     def fingerprint(self, value: bytes) -> str:
         """Tells two values apart, and nothing else: without this machine's key it cannot be tried out."""
         return hmac.new(self._pepper, value, hashlib.sha256).hexdigest()
+
+    def lacks_key(self) -> str:
+        """Why the next start would not find the key that is used now; empty if it would."""
+        if not self._key.exists():
+            return f"the key {self._key} is gone"
+        is_used = self._key.read_text().strip() == str(self._identity)
+        return "" if is_used else f"{self._key} is another key than the one that is used"
+
+    def lacks_memory(self) -> str:
+        """Why what is opened cannot be shown without reaching a disk; empty if it can."""
+        return "" if _is_tmpfs(self._shown) else f"no tmpfs is mounted at {self._shown}"
 
     async def place(self, instance: str, by: str, sealed: Mapping[str, bytes], user: str | None) -> str:
         """Have the secrets, opened, as files in a directory of the instance that `by` made; return its path.
@@ -65,6 +89,8 @@ class Vault:
         may, and nobody else gets at the directory. A file is replaced at once, and what is not named goes.
         """
         opened = {name: self.unseal(value) for name, value in sealed.items()}
+        if why := self.lacks_memory():
+            raise VaultProblem(f"cannot show its secrets to {instance}: {why}")
         folder = self._shown / f"{instance}@{by}"
         try:
             folder.mkdir(mode=0o755, exist_ok=True)

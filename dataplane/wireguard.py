@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,19 @@ APPEARS = 5.0
 """Seconds that wireguard-go may take to make its interface."""
 
 
+DOORS = Path("/var/run/wireguard")
+"""Where wireguard-go listens, a socket for each interface."""
+
+
+async def public_key_of(private_key: str) -> str:
+    """The public key that belongs to a private one, both in base64."""
+    return (await run("wg", "pubkey", input=private_key)).strip()
+
+
 @dataclass(frozen=True)
 class Wireguard:
-    """The interface of this machine. `address` is its own on the mesh, `network` (CIDR) all that lies behind it.
+    """The interface of this machine. `address` is its own on the mesh, `network` (CIDR) all that lies behind it, `also`
+    other addresses that it has there.
 
     `folder` keeps its private key and wireguard-go's log; it listens for others on `port`. Each verb raises
     CommandError or one of its kinds.
@@ -29,19 +40,22 @@ class Wireguard:
     network: str
     port: int
     mtu: int = 1420
+    also: tuple[str, ...] = ()
 
     async def public_key(self) -> str:
         """By which others know this machine. Its private key is made once, and never leaves `folder`."""
-        return (await run("wg", "pubkey", input=await self._private_key())).strip()
+        return await public_key_of(await self._private_key())
 
     async def ensure(self) -> None:
         """Have the interface, with its key, port, address and route; peers that it has stay."""
         if not await self._there():
             await self._make()
+        await self._answering()
         await run(
             "wg", "set", self.interface, "listen-port", str(self.port), "private-key", str(await self._key_file())
         )
-        await run("ip", "address", "replace", f"{self.address}/32", "dev", self.interface)
+        for address in (self.address, *self.also):
+            await run("ip", "address", "replace", f"{address}/32", "dev", self.interface)
         await run("ip", "link", "set", self.interface, "mtu", str(self.mtu), "up")
         await run("ip", "route", "replace", *self._route)
         if wrong := await self._differs():
@@ -66,6 +80,12 @@ class Wireguard:
     async def links(self) -> list[Link]:
         """The peers as the interface has them, by key, with what went to and fro."""
         return parse(await run("wg", "show", self.interface, "dump")).links
+
+    async def differs(self, peers: Sequence[Peer]) -> str:
+        """Ask the interface whether it is up with exactly these peers: empty if so, else what differs."""
+        if not await self._there():
+            return f"there is no interface {self.interface}"
+        return await self._differs() or differs(await self.links(), peers)
 
     async def remove(self) -> None:
         """Take the interface away; the key stays. Absent is fine."""
@@ -95,6 +115,16 @@ class Wireguard:
             why = f"the kernel has no WireGuard ({no_kernel.error.strip()}), and wireguard-go made none: {said}"
             raise WireguardProblem(f"cannot make {self.interface}: {why}") from None
 
+    async def _answering(self) -> None:
+        """Wait until the process listens that is the interface: that is there before, and `wg` would ask the kernel."""
+        try:
+            async with asyncio.timeout(APPEARS):
+                while self.userspace.running() and not _listens(DOORS / f"{self.interface}.sock"):
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            why = f"wireguard-go made it, and does not listen: {self.userspace.said() or 'it said nothing'}"
+            raise WireguardProblem(f"cannot set {self.interface} up: {why}") from None
+
     @property
     def userspace(self) -> Process:
         """The process that is the interface where the kernel has no WireGuard."""
@@ -117,8 +147,8 @@ class Wireguard:
         [link] = json.loads(await run("ip", "-j", "address", "show", "dev", self.interface))
         if link["mtu"] != self.mtu or "UP" not in link["flags"]:
             return f"its mtu is {link['mtu']} and its state {','.join(link['flags'])}"
-        if self.address not in [each.get("local") for each in link["addr_info"]]:
-            return f"it has not the address {self.address}"
+        if missing := {self.address, *self.also} - {each.get("local") for each in link["addr_info"]}:
+            return f"it has not the address {', '.join(missing)}"
         routes = json.loads(await run("ip", "-j", "route", "show", *self._route))
         return "" if routes else f"there is no route {' '.join(self._route)}"
 
@@ -132,3 +162,13 @@ class Wireguard:
         if not file.exists():
             write_secret(file, (await run("wg", "genkey")).encode())
         return file
+
+
+def _listens(door: Path) -> bool:
+    """Asked without `wg`, which removes the door of whoever is about to listen."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect(str(door))
+        except OSError:
+            return False
+    return True

@@ -13,13 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 
-from dataplane.dataset import MARK, MARKS, Dataset, Layout, NotOurs, PoolUnavailable, Space, ZfsProblem
+from dataplane.dataset import MARK, MARKS, Dataset, Layout, NoRoom, NotOurs, PoolUnavailable, Space, ZfsProblem
 from dataplane.zfs_tool import OPERATION, Busy, Tool
 from runtime.command import CommandError, finish
 
 POLLS = (0.01, 0.02, 0.04, 0.1)
 """Seconds before the next tries of a command that ZFS called busy; the last one again and again. zfs-fuse is done
 with an unmount after 0.02 to 3."""
+
+ROOM, SHARE = 64 * 2**20, 64
+"""Bytes that are kept free for taking back what did not go, and the share of a small pool (one of so many)."""
 
 LARGEST_MARK = 8191
 """Bytes. zfs-fuse aborts its own command at 9000."""
@@ -31,6 +34,11 @@ class Abilities:
 
     several_snapshots: bool
     several_marks: bool
+
+
+def room_of(root: str) -> str:
+    """The dataset that holds nothing but a reservation: beside the root, for it is nobody's data."""
+    return f"{root}-room"
 
 
 async def ask_abilities(program: str = "zfs") -> Abilities:
@@ -73,10 +81,16 @@ class Zfs:
         await self._make(name, {OPERATION: by, **marks}, layout.quota, ("clone", snapshot))
         await self.mount(name)
 
+    async def extend(self, snapshot: str, name: str, by: str) -> None:
+        # zfs-fuse mounts a clone unless it is never to be mounted, and what was mounted may have changed.
+        await self._make(name, {OPERATION: by}, None, ("clone", snapshot), canmount="off")
+        await self.hold_off(name)
+        await self.promote(name)
+
     async def snapshot(self, datasets: Sequence[str], snapshot: str, by: str) -> None:
         names = [f"{dataset}@{snapshot}" for dataset in datasets]
         for name in names:
-            _require_named(name, by)
+            require_named(name, by)
         objection = await self._take(datasets, snapshot, by)
         found = await self._found(*names)
         there = [found[name] for name in names if name in found]
@@ -119,12 +133,17 @@ class Zfs:
 
     async def adopt(self, name: str, by: str, marks: Mapping[str, str], layout: Layout) -> None:
         """Make what was received as `name` and snapshotted `@by` a mounted filesystem like one of `create`."""
-        await self._change("set", "canmount=noauto", name)
+        await self.hold_off(name)
         await self._set({name: {OPERATION: by, **marks}})
         if await self.look(f"{name}@{by}"):
             await self._remove(f"{name}@{by}")
         await self.limit(name, layout.quota)
         await self.mount(name)
+
+    async def hold_off(self, name: str) -> None:
+        self._require_below(name)
+        if objection := await self._change("set", "canmount=noauto", name):
+            raise objection
 
     async def mount(self, name: str) -> str:
         self._require_below(name)
@@ -154,6 +173,13 @@ class Zfs:
         else:
             await self._remove_parents([found[parent] for parent in parents if parent in found], by)
 
+    async def take_back_whole(self, name: str, by: str) -> None:
+        if found := await self.look(name):
+            _require_ours(found, by)
+            for inside in await self.below(name):
+                await self._remove(inside.name)
+        await self.take_back(name, by)
+
     async def destroy(self, name: str) -> None:
         self._require_below(name)
         found = await self.look(name)
@@ -162,6 +188,27 @@ class Zfs:
         if not found.marks:
             raise NotOurs(f"cannot destroy {name}: it bears no mark of ours")
         await self._remove(name)
+
+    async def keep_room(self) -> None:
+        """As much as fits, by halves: what is full already is nothing that could be changed here."""
+        wanted = min(ROOM, (await self.space()).size // SHARE)
+        for size in (wanted, wanted // 2, wanted // 4, wanted // 8):
+            objection = await self._reserve(size)
+            if not isinstance(objection, NoRoom):
+                break
+        if objection and not isinstance(objection, NoRoom):
+            raise objection
+
+    async def give_room(self) -> None:
+        if objection := await self._reserve(None):
+            raise objection
+
+    async def _reserve(self, size: int | None) -> ZfsProblem | None:
+        """Have nobody else take so many bytes; nothing where no dataset was made for that (see `pool`)."""
+        place = room_of(self.root)
+        if place not in await self.tool.read(place):
+            return None
+        return await self._change("set", f"reservation={size or 'none'}", place)
 
     async def space(self) -> Space:
         used, available = await self.tool.size(self.root.partition("/")[0])
@@ -195,16 +242,18 @@ class Zfs:
 
     # Making
 
-    async def _make(self, name: str, marks: Mapping[str, str], quota: int | None, how: tuple[str, ...]) -> None:
+    async def _make(
+        self, name: str, marks: Mapping[str, str], quota: int | None, how: tuple[str, ...], *, canmount: str = "noauto"
+    ) -> None:
         """Its marks are given with its creation, which ZFS does as one; only what was there unmarked is marked.
 
         Most often its parents are there. Where it could not be made they are, and it is tried once more.
         """
         parents, by = self._parents(name), marks[OPERATION]
-        _require_named(name, by)
+        require_named(name, by)
         limit = {} if quota is None else {"refquota": str(quota)}
         verb, *of = how
-        making = (verb, *_options(limit, marks, canmount="noauto"), *of, name)
+        making = (verb, *_options(limit, marks, canmount=canmount), *of, name)
         objection = await self._change(*making)
         found = await self._found(*parents, name)
         if name not in found:
@@ -313,7 +362,7 @@ def _require_ours(dataset: Dataset, by: str) -> None:
         raise NotOurs(f"{dataset.name} was not made by {by} but by {maker or 'nobody we know'}; it is not touched")
 
 
-def _require_named(name: str, by: str) -> None:
+def require_named(name: str, by: str) -> None:
     if not is_named_by(name, by):
         raise NotOurs(f"{name} does not bear {by}, so nobody could tell who made it; it is not touched")
 

@@ -7,10 +7,14 @@ import asyncio
 import errno
 import os
 import re
-from collections.abc import Awaitable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from dataplane.dataset import MARK, MARKS, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
 from runtime.command import CommandError, CommandFailed, Finished, finish
@@ -22,13 +26,27 @@ DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
 """What a mount answers whose zfs-fuse has died; the second one at the moment of its death."""
 
 _ASKED = (
-    *("type", "guid", "origin", "used", "usedbydataset", "referenced", "creation"),
+    *("type", "guid", "origin", "used", "usedbydataset", "referenced", "creation", "compressratio"),
     *(MARK + key for key in MARKS),
 )
 _OWN = ("local", "received")
 _ABSENT = re.compile(r"cannot open '([^']+)': dataset does not exist")
 
+AT_ONCE = 8
+"""How many mounts are touched at a time."""
+
 Row = dict[str, str]
+
+
+MOUNTING = ("mount", "create", "clone")
+"""Commands that may mount something. One of them is run at a time: two that reach zfs-fuse together can mix up what
+each tells its listener, which then waits for the rest for ever, and every mounted filesystem hangs."""
+
+_turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]" = WeakKeyDictionary()
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mounts")
 
 
 class Busy(ZfsProblem):
@@ -65,7 +83,7 @@ MEANINGS: tuple[tuple[type[ZfsProblem], tuple[str, ...]], ...] = (
         PoolUnavailable,
         ("failed to initialize", "zfs-fuse daemon", "currently suspended", "not loaded", "/dev/zfs", "no such pool"),
     ),
-    (NoRoom, ("out of space", "No space left", "quota exceeded")),
+    (NoRoom, ("out of space", "No space left", "quota exceeded", "greater than available space")),
     (Busy, ("is busy", "resource busy")),
 )
 
@@ -80,10 +98,15 @@ def meaning(objection: str) -> ZfsProblem:
 
 @dataclass(frozen=True)
 class ZfsTool:
-    """The real program. Every command is killed after `within` seconds: a suspended pool never answers."""
+    """The real program. Every command is killed after `within` seconds: a suspended pool never answers.
+
+    Mounts are touched in `threads` of their own: a thread that touches one which hangs cannot be ended, and would be
+    missed elsewhere.
+    """
 
     program: str = "zfs"
     within: float = 60.0
+    threads: ThreadPoolExecutor = field(default_factory=_threads, compare=False, repr=False)
 
     async def read(self, *names: str, below: bool = False) -> dict[str, Dataset]:
         """Those that exist of `names`, and all below them if asked for, each with its own marks.
@@ -92,12 +115,14 @@ class ZfsTool:
         """
         rows = await self._get(",".join(_ASKED), names, below=below)
         where = _first_mounts()
-        return {name: _dataset(name, rows[name], where) for name in sorted(rows)}
+        order = {name: at for at, name in enumerate(rows)}  # zfs tells a filesystem's snapshots by age
+        return {name: _dataset(name, rows[name], where, order[name]) for name in sorted(rows)}
 
     async def change(self, *argv: str) -> ZfsProblem | None:
         """Run `zfs ARGV` and return its objection, if any. Raises PoolUnavailable if it does not answer."""
         try:
-            await self._finish(*argv)
+            async with _turn() if argv[0] in MOUNTING else nullcontext():
+                await self._finish(*argv)
         except PoolUnavailable:
             raise
         except ZfsProblem as problem:
@@ -107,11 +132,11 @@ class ZfsTool:
     async def mounted(self, name: str) -> str | None:
         path = _first_mounts().get(name)
         if path:
-            await self._files(f"look at {path}", asyncio.to_thread(os.statvfs, path))
+            await self._files(f"look at {path}", partial(os.statvfs, path))
         return path
 
     async def own(self, path: str, layout: Layout) -> None:
-        await self._files(f"set owner and mode of {path}", asyncio.to_thread(_own, path, layout))
+        await self._files(f"set owner and mode of {path}", partial(_own, path, layout))
 
     async def size(self, pool: str) -> tuple[int, int]:
         rows = await self._get("used,available", (pool,), below=False)
@@ -146,15 +171,19 @@ class ZfsTool:
         except CommandError as silent:
             raise PoolUnavailable(str(silent)) from None
 
-    async def _files(self, purpose: str, work: Awaitable[object]) -> None:
+    async def _files(self, purpose: str, work: Callable[[], object]) -> None:
         """Touch files of a dataset off the loop: a dead or suspended filesystem blocks, or says ENOTCONN."""
         try:
             async with asyncio.timeout(self.within):
-                await work
+                await asyncio.get_running_loop().run_in_executor(self.threads, work)
         except TimeoutError:
             raise PoolUnavailable(f"cannot {purpose}: no answer within {self.within:g} seconds") from None
         except OSError as error:
             raise _kind_of(error)(f"cannot {purpose}: {error.strerror}") from None
+
+
+def _turn() -> asyncio.Lock:
+    return _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 _COLUMNS = ("-o", "name,property,value,source")
@@ -202,16 +231,26 @@ def _lines(out: str) -> Iterable[tuple[str, str, str, str]]:
         yield name, middle[0], "\t".join(middle[1:-1]), middle[-1]
 
 
-def _dataset(name: str, row: Row, where: dict[str, str]) -> Dataset:
+def _dataset(name: str, row: Row, where: dict[str, str], order: int) -> Dataset:
     alone = _number(row, "used" if "@" in name else "usedbydataset")
     origin = None if row["origin"] in ("-", "") else row["origin"]
     used, refers, created = (_number(row, key) for key in ("used", "referenced", "creation"))
-    return Dataset(name, row["guid"], origin, _own_marks(row), alone, where.get(name), used, refers, created)
+    return Dataset(
+        name, row["guid"], origin, _own_marks(row), alone, where.get(name), used, refers, created, order, _ratio(row)
+    )
 
 
 def _own_marks(row: Row) -> Row:
     """What a dataset inherits, or a snapshot shows of its dataset, is not its own."""
     return {key: row[MARK + key] for key in MARKS if row[f"source of {MARK}{key}"] in _OWN}
+
+
+def _ratio(row: Row) -> float:
+    """`24.52x`, as zfs-fuse and OpenZFS say it, the latter also without the x."""
+    try:
+        return float(row["compressratio"].removesuffix("x"))
+    except ValueError:
+        raise ZfsProblem(f"zfs says {row['compressratio']!r} where `compressratio` belongs") from None
 
 
 def _number(row: Row, key: str) -> int:

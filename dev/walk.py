@@ -1,5 +1,6 @@
 """The walk of `dev/demo`: everything is done with `ployzctl` and through the address that a person would open."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -24,10 +25,10 @@ class WalkFailed(Exception):
 
 @dataclass(frozen=True)
 class Shop:
-    """The demo, as its users have it: where its machine is asked, where it is opened."""
+    """The demo, as its users have it: where its first machine is asked, where each of them is opened."""
 
     socket: str
-    url: str
+    urls: tuple[str, ...]
 
     @property
     def engine(self) -> Path:
@@ -37,17 +38,16 @@ class Shop:
         """What `ployzctl --json WORDS` answers. Raises WalkFailed unless it exits as expected."""
         return ctl("--socket", self.socket, *words, expect=expect)
 
-    def ask(self, path: str, *, add: bool = False) -> str:
-        request = urllib.request.Request(
-            f"{self.url}{path}", method="POST" if add else "GET", data=b"demo" if add else None, headers={"Host": HOST}
-        )
+    def ask(self, path: str, *, add: bool = False, at: int = 0) -> str:
+        """Raises OSError where nobody answers."""
+        method, data = ("POST", b"demo") if add else ("GET", None)
+        request = urllib.request.Request(f"{self.urls[at]}{path}", method=method, data=data, headers={"Host": HOST})
         with urllib.request.urlopen(request, timeout=15) as answer:
             return str(answer.read().decode().strip())
 
-    @property
-    def seen(self) -> tuple[str, int]:
-        """The version that answers, and how many rows it counts."""
-        return self.ask("/version"), int(self.ask("/rows"))
+    def seen(self, at: int) -> tuple[str, int]:
+        """The version that answers at a machine, and how many rows it counts."""
+        return self.ask("/version", at=at), int(self.ask("/rows", at=at))
 
     def add_rows(self, count: int) -> None:
         for _ in range(count):
@@ -63,26 +63,32 @@ class Shop:
 
 
 def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser("dev/demo", description="Walk through what ployz is for.")
+    parser.add_argument("--machines", type=int, default=1, help="of how many machines the cluster is")
+    parser.add_argument("--down", action="store_true", help="remove that cluster, with everything in it")
+    asked = parser.parse_args(words)
     try:
-        if words == ["--down"]:
+        if asked.down:
             remove()
         else:
-            walk(begin())
+            walk(begin(asked.machines))
     except WalkFailed as failed:
         say(f"\nThe demo stopped here: {failed}\n`dev/demo --down` removes all of it.")
         return 1
     return 0
 
 
-def begin() -> Shop:
-    """A machine that is up, with the demo's images."""
+def begin(count: int) -> Shop:
+    """Machines that are up and one cluster; the first one has the demo's images."""
     say("Does this host have what it takes?\n")
     examine()
-    say("\nA cluster of one machine, in namespaces of its own on this host.\n")
-    with step(f"ployzctl dev up --name {CLUSTER}"):
-        machine = ctl("dev", "up", "--name", CLUSTER)["result"]["machines"][0]
-    shop = Shop(machine["socket"], machine["url"])
-    with step("Build the demo's images and load them into the machine's engine (no registry is asked)"):
+    what = "one machine, in namespaces of its own" if count == 1 else f"{count} machines, in namespaces of their own"
+    say(f"\nA cluster of {what} on this host.\n")
+    words = ("dev", "up", "--name", CLUSTER, "--machines", str(count))
+    with step(f"ployzctl {' '.join(words)}"):
+        machines = ctl(*words)["result"]["machines"]
+    shop = Shop(machines[0]["socket"], tuple(machine["url"] for machine in machines))
+    with step(f"Build the demo's images and load them into the engine of {machines[0]['name']} (no registry is asked)"):
         run(str(HERE / "images"), "load", str(shop.engine), show_errors=True)
     return shop
 
@@ -108,6 +114,8 @@ def walk(shop: Shop) -> None:
     second = promise(shop, "2", first[1] + 2)
     break_it(shop, second)
     go_back_and_forth(shop, first, second)
+    if len(shop.urls) > 1:
+        spread(shop, second)
     say(ending(shop))
 
 
@@ -133,16 +141,27 @@ def go_back_and_forth(shop: Shop, first: tuple[str, int], second: tuple[str, int
     promise(shop, *second)
 
 
+def spread(shop: Shop, second: tuple[str, int]) -> None:
+    say("\nThe web service on every machine; each has the image from the one that has it.\n")
+    with step(f"Scale it to {len(shop.urls)}"):
+        shop.ctl("scale", "shop/web", str(len(shop.urls)))
+    for row in shop.ctl("ps", "shop")["result"]["instances"]:
+        say(f"      {row['service']} on {row['machine']}, at {row['ip']}")
+    promise(shop, *second)
+
+
 def promise(shop: Shop, version: str, rows: int) -> tuple[str, int]:
-    """Look whether it is so, and say it."""
-    if shop.seen != (version, rows):
-        raise WalkFailed(f"version {version} with {rows} rows was promised, and {shop.seen} is there")
-    say(f"      version {version} answers, and counts {rows} rows")
+    """Look whether it is so, whichever machine is asked, and say it."""
+    for at, url in enumerate(shop.urls):
+        if (seen := shop.seen(at)) != (version, rows):
+            raise WalkFailed(f"version {version} with {rows} rows was promised, and {seen} is there, at {url}")
+    everywhere = " at every machine's gateway" if len(shop.urls) > 1 else ""
+    say(f"      version {version} answers{everywhere}, and counts {rows} rows")
     return version, rows
 
 
 def ending(shop: Shop) -> str:
-    address = shop.url.replace("127.0.0.1", HOST)
+    address = shop.urls[0].replace("127.0.0.1", HOST)
     return f"""
 The cluster is up. Open {address}/rows
 

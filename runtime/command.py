@@ -120,8 +120,10 @@ class CommandStalled(CommandError):
         return f"`{shlex.join(self.argv)}` moved no byte for {self.idle:g} seconds and was killed"
 
 
-async def flow(*argv: str | Path, source: int | None = None, sink: int | None = None, idle: float = 300.0) -> None:
+async def flow(*argv: str | Path, source: int | None = None, sink: int | None = None, idle: float = 300.0) -> str:
     """Run a command that reads `source` and writes `sink`, to its end; both descriptors are taken over and closed.
+
+    Returns what it said besides, for there are programs that complain and exit with 0.
 
     Raises CommandFailed unless it exits with 0, CommandStalled when nothing moves, and CommandMissing.
     """
@@ -141,6 +143,7 @@ async def flow(*argv: str | Path, source: int | None = None, sink: int | None = 
         raise CommandMissing(command[0])
     if process.returncode:
         raise CommandFailed(command, process.returncode, "", error)
+    return error
 
 
 async def _moving(process: asyncio.subprocess.Process, command: tuple[str, ...], idle: float) -> str:

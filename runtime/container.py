@@ -130,6 +130,14 @@ def condition(found: Inspected, network: str) -> Condition:
     )
 
 
+def statuses(rows: Any) -> dict[str, Status]:
+    """By name, what `GET /containers/json` tells of them. Raises EngineProblem for an answer of another shape."""
+    try:
+        return {row["Names"][0].removeprefix("/"): STATUS.get(row["State"], "stopped") for row in rows}
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise EngineProblem("cannot understand the engine's list of containers") from error
+
+
 def ignored(found: Inspected, specification: Specification) -> Iterator[str]:
     """Which settings the engine did not take, and what it says instead."""
     told, asked = found.host_config, specification.bounds

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import docker
 
 from runtime import changes, health, images, logs
 from runtime.about import About, about
-from runtime.connections import established
-from runtime.container import OPERATION, Inspected, condition, ignored, inspected, request
+from runtime.connections import under_way
+from runtime.container import OPERATION, Inspected, condition, ignored, inspected, request, statuses
 from runtime.ending import instance_ended, run_to_end
 from runtime.engine import Absent, Engine
 from runtime.files import Files
+from runtime.image_giving import Giving
 from runtime.instance import (
     AddressTaken,
     Check,
@@ -23,19 +25,26 @@ from runtime.instance import (
     Credentials,
     Ended,
     EngineProblem,
+    Image,
     ImageMissing,
     NameTaken,
+    Offer,
     SettingIgnored,
     Specification,
+    Status,
 )
 from runtime.network import used
 from runtime.session import Attached, ExecSession, attach, open_exec
 
 LOOK_AGAIN = 0.05
 """Seconds between two looks at something that is on its way."""
+ENDS_WITHIN = 10.0
+"""Seconds that the engine may take to say how an instance ended that writes nothing any more."""
 GOING = 10.0
 """Seconds that the engine may take to finish a removal that it has begun."""
 
+LOOPBACK = "127.0.0.1"
+"""Where images are offered by an engine whose machine no other one reaches."""
 
 Login = Callable[[str], Awaitable[Credentials | None]]
 """Who we are at a registry."""
@@ -47,8 +56,9 @@ async def nobody(_host: str) -> Credentials | None:
 
 
 class Docker:
-    """The engine behind `socket`. Instances join `network`; `dns` is the address of their name server, `files` where
-    their files are kept. `login` tells who we are at a registry whenever one is asked.
+    """The engine behind `socket`. Instances join `network`; `files` is where their files are kept, and beside it what
+    is saved of images for other machines; `dns` the address of their name server: the machine's own, where other
+    machines reach it too. `login` tells who we are at a registry whenever one is asked.
     """
 
     def __init__(
@@ -56,6 +66,7 @@ class Docker:
     ) -> None:
         self.engine = Engine(socket, within=within)
         self.files = Files(files)
+        self._giving = Giving(self.engine, dns or LOOPBACK, files.parent / "offered")
         self.network, self.dns = network, dns
         self.login: Login = nobody
 
@@ -76,6 +87,20 @@ class Docker:
     async def fetch(self, image: str, digest: str) -> None:
         """Have the image of that digest here."""
         await images.fetch(self.engine, image, digest, await self.login(images.registry_of(image)))
+
+    async def images(self) -> list[Image]:
+        """The images that are here, by name."""
+        return await images.all_here(self.engine)
+
+    async def offer(self, image: str, id: str, to: str) -> Offer:
+        """Let the machine `to` take the image of that id, once and soon. Raises ImageMissing."""
+        if await images.resolve(self.engine, id, "never") != id:
+            raise ImageMissing(f"cannot offer {image} to {to}: {id} is no id of an image")
+        return await self._giving.offer(id, current=await images.means(self.engine, image, id))
+
+    async def take(self, image: str, id: str, offer: Offer) -> int:
+        """Have an image as another machine offers it, and how many bytes came. Raises ImageBroken."""
+        return await images.take(self.engine, image, id, offer)
 
     async def accepted(self, host: str, user: str, password: bytes) -> None:
         """Have a registry say that it takes these credentials. Raises RegistryRefused."""
@@ -116,7 +141,7 @@ class Docker:
 
     async def _require_own_address(self, wanted: Condition) -> None:
         """Raise AddressTaken if another container runs at the address of an instance that did not start."""
-        holder = (await used(self.engine, self.network)).get(wanted.ip or "", wanted.id)
+        holder = (await self.holders()).get(wanted.ip or "", wanted.id)
         if holder != wanted.id:
             raise AddressTaken(f"cannot start {wanted.id}: the container {holder} has its address {wanted.ip}")
 
@@ -191,20 +216,24 @@ class Docker:
 
     async def all(self) -> list[Condition]:
         """All containers with our label, by name."""
+        looks = await asyncio.gather(*(self.look(name) for name in sorted(await self.statuses())))
+        return [found for found in looks if found is not None]
+
+    async def statuses(self) -> dict[str, Status]:
+        """The status of each of them: what the engine's list tells, without a look at any."""
         filters = {"label": [OPERATION]}
         told = await self.engine.ask(
             "cannot list instances", lambda client: client.containers(all=True, filters=filters)
         )
-        try:
-            names = sorted(name.removeprefix("/") for row in told for name in row["Names"][:1])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise EngineProblem("cannot understand the engine's list of containers") from error
-        looks = await asyncio.gather(*(self.look(name) for name in names))
-        return [found for found in looks if found is not None]
+        return statuses(told)
 
     async def addresses(self) -> set[str]:
         """Those of the network that any running container has."""
-        return set(await used(self.engine, self.network))
+        return set(await self.holders())
+
+    async def holders(self) -> dict[str, str]:
+        """The same, with the name of who has each."""
+        return await used(self.engine, self.network)
 
     async def _find(self, id: str) -> Inspected | None:
         try:
@@ -256,7 +285,7 @@ class Docker:
         if found is None or not found.state.pid:
             return
         until = time.monotonic() + within
-        while established(found.state.pid, ports) and time.monotonic() < until:
+        while under_way(found.state.pid, ports) and time.monotonic() < until:
             await asyncio.sleep(LOOK_AGAIN)
 
     # ---------------------------------------------------------------------------------------------- commands
@@ -271,9 +300,17 @@ class Docker:
         """Start a command that somebody talks to. The caller closes the session."""
         return await open_exec(self.engine, id, argv, tty=tty, size=(rows, columns))
 
-    async def attach(self, id: str, *, tty: bool = False) -> Attached:
-        """Talk to an instance that was made `attached`, from before its start on. The caller closes it."""
-        return await attach(self.engine, id, tty=tty)
+    async def begin(self, id: str, *, tty: bool = False, rows: int = 24, columns: int = 80) -> Attached:
+        """Start an instance that was made `attached`, and talk to it. The caller closes the session."""
+        session = await attach(self.engine, id, partial(self.ended, id, ENDS_WITHIN), tty=tty)
+        try:
+            await self.start(id)
+            if tty:
+                await session.resize(rows, columns)
+        except BaseException:
+            await session.close()
+            raise
+        return session
 
 
 def _lied(verb: str, id: str) -> EngineProblem:

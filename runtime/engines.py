@@ -8,8 +8,9 @@ from runtime import logs
 from runtime.docker import Docker
 from runtime.host.engine import Host
 from runtime.host.session import HostSession
-from runtime.instance import Check, Condition, Ended, NameTaken, Specification
+from runtime.instance import AddressTaken, Check, Condition, Ended, Image, NameTaken, Offer, Specification, Status
 from runtime.session import Attached, ExecSession
+from runtime.standstill import Standstills, Still
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Engines:
 
     docker: Docker
     host: Host
+    standstills: Standstills
 
     async def resolve(self, image: str, *, pull: str = "missing") -> str:
         """What an image means now. Raises ImageMissing."""
@@ -29,6 +31,18 @@ class Engines:
     async def fetch(self, image: str, digest: str) -> None:
         """Have the image of that digest here."""
         await self.docker.fetch(image, digest)
+
+    async def images(self) -> list[Image]:
+        """The images that are here, by name."""
+        return await self.docker.images()
+
+    async def offer(self, image: str, id: str, to: str) -> Offer:
+        """Let the machine `to` take the image of that id."""
+        return await self.docker.offer(image, id, to)
+
+    async def take(self, image: str, id: str, offer: Offer) -> int:
+        """Have an image as another machine offers it. Raises ImageBroken."""
+        return await self.docker.take(image, id, offer)
 
     async def accepted(self, host: str, user: str, password: bytes) -> None:
         """Have a registry say that it takes these credentials. Raises RegistryRefused."""
@@ -42,20 +56,28 @@ class Engines:
         await mine.create(specification, by)
 
     async def start(self, id: str) -> None:
-        """Start it, unless it runs."""
+        """Start it, unless it runs. Raises AddressTaken where another has its address, with either engine."""
+        await self._require_own_address(id)
         await self._of(id).start(id)
+        await self._require_own_address(id)  # who came at the same moment was not seen before
 
     async def stop(self, id: str, grace: float) -> None:
         """Stop it, by force after `grace` seconds."""
         await self._of(id).stop(id, grace)
 
-    async def pause(self, id: str) -> None:
-        """Let all of it stand still."""
-        await self._of(id).pause(id)
+    async def pause(self, ids: Sequence[str], by: str) -> None:
+        """Let them stand still, for the operation `by`; should the daemon die meanwhile, they go on by themselves."""
+        groups = [self.host.group(id) for id in ids if self.host.has(id)]
+        containers = [id for id in ids if not self.host.has(id)]
+        await self.standstills.begin(by, ids, Still(self.docker.engine.socket, containers, groups))
+        for id in ids:
+            await self._of(id).pause(id)
 
-    async def go_on(self, id: str) -> None:
-        """Let it go on."""
-        await self._of(id).go_on(id)
+    async def go_on(self, ids: Sequence[str], by: str) -> None:
+        """Let them go on."""
+        for id in {*ids} - self.standstills.of_others(by):
+            await self._of(id).go_on(id)
+        await self.standstills.end(by)
 
     async def remove(self, id: str) -> None:
         """Stop it by force and remove it."""
@@ -73,6 +95,11 @@ class Engines:
         """All instances of both, by name."""
         found = await asyncio.gather(self.docker.all(), self.host.all())
         return sorted((condition for each in found for condition in each), key=lambda condition: condition.id)
+
+    async def statuses(self) -> dict[str, Status]:
+        """The status of each instance of both."""
+        containers, processes = await asyncio.gather(self.docker.statuses(), self.host.statuses())
+        return containers | processes
 
     async def addresses(self) -> set[str]:
         """The addresses of the instances' network that are in use, whoever uses them."""
@@ -105,15 +132,23 @@ class Engines:
         """The last lines that it wrote, to both streams."""
         return await self._of(id).tail(id, lines)
 
-    async def attach(self, id: str, *, tty: bool = False) -> Attached:
-        """Talk to an instance that was made `attached`: that is a container."""
-        return await self.docker.attach(id, tty=tty)
+    async def begin(self, id: str, *, tty: bool = False, rows: int = 24, columns: int = 80) -> Attached | HostSession:
+        """Start an instance that was made `attached`, and talk to it."""
+        return await self._of(id).begin(id, tty=tty, rows=rows, columns=columns)
 
     async def open_exec(
         self, id: str, argv: Sequence[str], *, tty: bool = False, rows: int = 24, columns: int = 80
     ) -> ExecSession | HostSession:
         """Start a command that somebody talks to."""
         return await self._of(id).open_exec(id, argv, tty=tty, rows=rows, columns=columns)
+
+    async def _require_own_address(self, id: str) -> None:
+        """Neither engine knows whom the other has at an address; each looks after its own."""
+        mine = self._of(id)
+        holders = await (self.docker if mine is self.host else self.host).holders()
+        found = await mine.look(id) if holders else None
+        if found and found.ip in holders:
+            raise AddressTaken(f"cannot start {id}: {holders[found.ip]} has its address {found.ip}")
 
     def _of(self, id: str) -> Docker | Host:
         return self.host if self.host.has(id) else self.docker

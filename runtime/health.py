@@ -1,6 +1,7 @@
 """Readiness: ask an instance until it is ready, and notice at once when it ends instead."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
@@ -78,7 +79,8 @@ async def _asked(patient: Patient, began: Condition, check: Check) -> str:
     except TimeoutError:
         return f"no answer within {PROBE:g} seconds"
     except OSError as error:
-        return str(error)
+        at = check.port if check.http else check.tcp
+        return f"{began.ip}:{at}: {os.strerror(error.errno) if error.errno else error}"
 
 
 async def _exec(patient: Patient, id: str, argv: Sequence[str]) -> str:

@@ -6,8 +6,18 @@ from typing import Any
 import docker
 from docker.utils import parse_repository_tag
 
+from runtime import image_taking
 from runtime.engine import Absent, Engine
-from runtime.instance import Credentials, EngineProblem, EngineUnavailable, ImageMissing, RegistryRefused
+from runtime.instance import (
+    Credentials,
+    EngineProblem,
+    EngineUnavailable,
+    Image,
+    ImageBroken,
+    ImageMissing,
+    Offer,
+    RegistryRefused,
+)
 
 HUB = "docker.io"
 """The registry of an image that names none."""
@@ -43,6 +53,48 @@ async def fetch(engine: Engine, image: str, digest: str, who: Credentials | None
     name, tag = parse_repository_tag(image)
     if "@" not in image and await _at_registry(engine, image, who) == digest:
         await engine.ask(f"cannot tag {image}", lambda client: client.tag(digest, name, tag or "latest"))
+
+
+async def all_here(engine: Engine) -> list[Image]:
+    """The images of an engine, by each of their names; one without a name is there once."""
+    told = await engine.ask("cannot list the images", lambda client: client.images())
+    try:
+        found = [_image(name, row) for row in told for name in _names(row)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineProblem("cannot understand the engine's list of images") from error
+    return sorted(found, key=lambda image: (image.name, image.id))
+
+
+def _image(name: str, row: dict[str, Any]) -> Image:
+    return Image(name, _identity(name, row) if name else str(row["Id"]), str(row["Id"]), int(row["Size"]))
+
+
+def _names(row: dict[str, Any]) -> list[str]:
+    """Its tags, and its digests of repositories that it has no tag of; of one without any, no name."""
+    tags = [tag for tag in row.get("RepoTags") or [] if not tag.startswith("<none>")]
+    told = {"<none>", *(parse_repository_tag(tag)[0] for tag in tags)}
+    return [*tags, *(known for known in row.get("RepoDigests") or [] if _parted(known)[0] not in told)] or [""]
+
+
+async def means(engine: Engine, image: str, id: str) -> bool:
+    """Whether a name is one of the image of that id here."""
+    name, tag = parse_repository_tag(image)
+    found = await _here(engine, id)
+    return found is not None and f"{_familiar(name)}:{tag or 'latest'}" in (found.get("RepoTags") or [])
+
+
+async def take(engine: Engine, image: str, id: str, offer: Offer) -> int:
+    """Have an image as another machine offers it, and how many bytes came. Raises ImageBroken.
+
+    The name follows only if it means this image there.
+    """
+    came = 0 if await _here(engine, id) else await image_taking.take(engine, id, offer)
+    if await _here(engine, id) is None:
+        raise ImageBroken(f"the engine said that it took the image {id}, and it did not")
+    if offer.current:
+        name, tag = parse_repository_tag(image)
+        await engine.ask(f"cannot tag {image}", lambda client: client.tag(id, name, tag or "latest"))
+    return came
 
 
 async def _here(engine: Engine, image: str) -> dict[str, Any] | None:

@@ -71,6 +71,31 @@ Status = Literal["created", "running", "restarting", "stopped"]
 
 
 @dataclass(frozen=True)
+class Image:
+    """An image that an engine has. `digest` is what instances are made from: `<repository>@sha256:…` where a registry
+    knows it, else the `id`. `name` is empty where it has none; `bytes` counts layers that others share too.
+    """
+
+    name: str
+    digest: str
+    id: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Where an image can be had, once and soon, by whoever shows the `token`.
+
+    `current` says that the name by which it was asked for means this very image there.
+    """
+
+    host: str
+    port: int
+    token: str
+    current: bool
+
+
+@dataclass(frozen=True)
 class Credentials:
     """Who one is at a registry of images. The password never prints itself."""
 
@@ -132,6 +157,10 @@ class EngineUnavailable(EngineProblem):
 
 class ImageMissing(EngineProblem):
     """There is no such image, here or at its registry."""
+
+
+class ImageBroken(EngineProblem):
+    """An image did not come from another machine as it is there: cut off, or not the one that was promised."""
 
 
 class RegistryRefused(EngineProblem):

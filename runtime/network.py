@@ -30,7 +30,12 @@ class Bridge:
 
 
 async def ensure_network(engine: Engine, bridge: Bridge) -> None:
-    """Have the network as wanted. One of that name that is otherwise is not touched: EngineProblem says how."""
+    """Have the network as wanted. One of that name that is otherwise, and on our bridge, is replaced while nobody is
+    in it: the machine has another subnet now. Any other is not touched: EngineProblem says how."""
+    before = await _found(engine, bridge)
+    if before and _differences(before, bridge) and _is_ours(before, bridge) and not before.get("Containers"):
+        cannot = f"cannot replace the network {bridge.name}"
+        await engine.ask(cannot, lambda client: client.remove_network(bridge.name))
     if await _found(engine, bridge) is None:
         pool = IPAMPool(subnet=bridge.subnet, gateway=bridge.gateway)
         await engine.ask(
@@ -69,6 +74,10 @@ async def _found(engine: Engine, bridge: Bridge) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise EngineProblem(f"{cannot}: the engine's answer cannot be understood")
     return found if found.get("Name") == bridge.name else None
+
+
+def _is_ours(found: dict[str, Any], bridge: Bridge) -> bool:
+    return (found.get("Options") or {}).get("com.docker.network.bridge.name") == bridge.interface
 
 
 def _differences(found: dict[str, Any], bridge: Bridge) -> str:

@@ -3,18 +3,24 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.engine import Engine
-from runtime.instance import EngineProblem
+from runtime.instance import Ended, EngineProblem
 from runtime.stream import Connection, Stream, connect, pieces
+
+RESIZE = "cannot resize the terminal"
 
 
 @dataclass(frozen=True)
-class ExecSession:
-    """One running command. Iterate over it for what it writes; close it, also when it was not read to its end."""
+class Session:
+    """Talk with a program. Iterate over it for what that writes; close it, also when it was not read to its end.
+
+    `id` is what the engine calls the program by.
+    """
 
     engine: Engine
     id: str
@@ -23,20 +29,29 @@ class ExecSession:
 
     async def write(self, data: bytes) -> None:
         """Give it input. What it no longer reads is dropped, as a pipe would."""
-        await _write(self.connection, data)
+        self.connection.writer.write(data)
+        with suppress(ConnectionError):
+            await self.connection.writer.drain()
 
     async def end(self) -> None:
         """The end of its input."""
         if self.connection.writer.can_write_eof():
             self.connection.writer.write_eof()
 
-    async def resize(self, rows: int, columns: int) -> None:
-        """Tell its terminal the new size."""
-        cannot = "cannot resize the terminal"
-        await self.engine.ask(cannot, lambda client: client.exec_resize(self.id, height=rows, width=columns))
+    async def close(self) -> None:
+        """Hang up."""
+        await self.connection.close()
 
     def __aiter__(self) -> AsyncGenerator[tuple[Stream, bytes], None]:
         return pieces(self.connection, tty=self.tty)
+
+
+class ExecSession(Session):
+    """One running command."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Tell its terminal the new size."""
+        await self.engine.ask(RESIZE, lambda client: client.exec_resize(self.id, height=rows, width=columns))
 
     async def code(self, within: float = 5.0) -> int:
         """Its exit code; the engine may know it a moment after the last output."""
@@ -53,45 +68,29 @@ class ExecSession:
         try:
             await _end(self.engine, self.id)
         finally:
-            await self.connection.close()
+            await super().close()
 
 
 @dataclass(frozen=True)
-class Attached:
+class Attached(Session):
     """An instance that somebody talks to: like a command in one, but it is the instance that ends."""
 
-    engine: Engine
-    id: str
-    connection: Connection
-    tty: bool
-
-    async def write(self, data: bytes) -> None:
-        """Give it input. What it no longer reads is dropped, as a pipe would."""
-        await _write(self.connection, data)
-
-    async def end(self) -> None:
-        """The end of its input."""
-        if self.connection.writer.can_write_eof():
-            self.connection.writer.write_eof()
+    ending: Callable[[], Awaitable[Ended]]
 
     async def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal the new size."""
-        cannot = "cannot resize the terminal"
-        await self.engine.ask(cannot, lambda client: client.resize(self.id, height=rows, width=columns))
+        await self.engine.ask(RESIZE, lambda client: client.resize(self.id, height=rows, width=columns))
 
-    def __aiter__(self) -> AsyncGenerator[tuple[Stream, bytes], None]:
-        return pieces(self.connection, tty=self.tty)
-
-    async def close(self) -> None:
-        """Hang up."""
-        await self.connection.close()
+    async def code(self) -> int:
+        """Its exit code, once it has ended."""
+        return (await self.ending()).code
 
 
-async def attach(engine: Engine, container: str, *, tty: bool) -> Attached:
+async def attach(engine: Engine, container: str, ending: Callable[[], Awaitable[Ended]], *, tty: bool) -> Attached:
     """Listen and talk to a container that was made `attached`, before it is started: so nothing of it is missed."""
     wanted = "stream=1&stdin=1&stdout=1&stderr=1"
     connection = await connect(engine.socket, f"POST /containers/{container}/attach?{wanted}")
-    return Attached(engine, container, connection, tty)
+    return Attached(engine, container, connection, tty, ending)
 
 
 async def open_exec(
@@ -117,14 +116,6 @@ async def open_exec(
         await session.close()
         raise
     return session
-
-
-async def _write(connection: Connection, data: bytes) -> None:
-    connection.writer.write(data)
-    try:
-        await connection.writer.drain()
-    except ConnectionError:
-        return
 
 
 async def _told(engine: Engine, id: str) -> dict[str, Any]:

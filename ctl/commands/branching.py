@@ -6,7 +6,7 @@ import click
 
 from ctl.ask import look, mutate
 from ctl.flags import Flags
-from ctl.grammar import Group, command, group
+from ctl.grammar import Applied, command, group
 from ctl.show import Answer, answer
 from daemon.wire import Branch, BranchDiff, BranchLs, Promote
 
@@ -50,8 +50,9 @@ def _request(asked: dict[str, object]) -> Branch:
 
 def _modes(words: object) -> dict[str, Modes]:
     found = dict(_pair(word) for word in cast(tuple[str, ...], words))
-    for mode in found.values():
-        MODE.convert(mode, None, click.get_current_context())
+    for name, mode in found.items():
+        if mode not in MODE.choices:
+            raise click.UsageError(f"{name}={mode}: a mode is branch or fresh", click.get_current_context())
     return cast(dict[str, Modes], found)
 
 
@@ -79,18 +80,7 @@ def diff(flags: Flags, source: str, target: str) -> Answer:
     return answer(look(BranchDiff(source, target), flags))
 
 
-class Branches(Group):
-    """`branch preview …` is `branch apply --preview …`."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] == "preview":
-            return "apply", apply, ["--preview", *args[1:]]
-        return super().resolve_command(ctx, args)
-
-
-branch = group(Branches, "branch", "Copy a namespace with its data, and see what came from what.")
+branch = group(Applied, "branch", "Copy a namespace with its data, and see what came from what.")
 for one in (apply, ls, diff):
     branch.add_command(one)
 

@@ -12,24 +12,38 @@ from ctl.grammar import Group, command, group
 from ctl.lines import read
 from ctl.show import Answer, Screen, answer
 from ctl.texts.local import Clusters
-from daemon.wire import DevCluster, DevDown, DevLs, DevRequest, DevUp, Machine, Refused, Success
+from daemon.wire import (
+    DevCluster,
+    DevDown,
+    DevHeal,
+    DevKill,
+    DevLs,
+    DevMachine,
+    DevPart,
+    DevPause,
+    DevRequest,
+    DevResume,
+    DevUp,
+    Refused,
+    Success,
+)
 
-dev = group(Group, "dev", "Make and remove clusters on this machine.")
+dev = group(Group, "dev", "Make, mistreat and remove clusters on this machine.")
 
 
 def named(callback: Callable[..., Answer]) -> Callable[..., Answer]:
     return click.option("--name", metavar="NAME", default="dev", help="which cluster; default: dev")(callback)
 
 
-@command("up", example="ployzctl dev up --machines 1")
-@click.option("--machines", metavar="N", type=Count(min=1), default=1, help="how many; default: 1")
+@command("up", example="ployzctl dev up --machines 3")
+@click.option("--machines", metavar="N", type=Count(min=1), help="how many; default: as there are, or 1")
 @click.option(
     "--driver", type=click.Choice(["namespace", "docker"]), default="namespace", help="how they are kept apart"
 )
 @named
 @click.pass_obj
-def up(flags: Flags, machines: int, driver: Literal["namespace", "docker"], name: str) -> Answer:
-    """Make a cluster of machines on this one, and use it from now on."""
+def up(flags: Flags, machines: int | None, driver: Literal["namespace", "docker"], name: str) -> Answer:
+    """Make a cluster of machines on this one, or add machines to it, start what is off, and use it from now on."""
     success = _ask(DevUp(name, machines, driver), flags)
     cluster = read(success.result, DevCluster)
     if cluster.machines:
@@ -70,11 +84,57 @@ def env(flags: Flags, machine: str, name: str) -> Answer:
     return answer(Success("environment", {"variables": {"PLOYZ_SOCKET": found.socket}}))
 
 
+@command("kill", example="ployzctl dev kill m2")
+@click.argument("machine", metavar="MACHINE")
+@named
+@click.pass_obj
+def kill(flags: Flags, machine: str, name: str) -> Answer:
+    """Pull a machine's plug. Bringing the cluster up starts it again from its disk."""
+    return answer(_ask(DevKill(machine, name), flags))
+
+
+@command("pause", example="ployzctl dev pause m2")
+@click.argument("machine", metavar="MACHINE")
+@named
+@click.pass_obj
+def pause(flags: Flags, machine: str, name: str) -> Answer:
+    """Hold everything in a machine still."""
+    return answer(_ask(DevPause(machine, name), flags))
+
+
+@command("resume", example="ployzctl dev resume m2")
+@click.argument("machine", metavar="MACHINE")
+@named
+@click.pass_obj
+def resume(flags: Flags, machine: str, name: str) -> Answer:
+    """Let a paused machine go on."""
+    return answer(_ask(DevResume(machine, name), flags))
+
+
+@command("part", example="ployzctl dev part m1 m2 --loss 20")
+@click.argument("machines", metavar="MACHINE…", nargs=-1, required=True)
+@click.option("--loss", metavar="PERCENT", type=Count(min=1, max=100), default=100, help="how much; default: 100")
+@click.option("--one-way", is_flag=True, help="only of what these machines send")
+@named
+@click.pass_obj
+def part(flags: Flags, machines: tuple[str, ...], loss: int, name: str, *, one_way: bool) -> Answer:
+    """Lose what goes between these machines and all others."""
+    return answer(_ask(DevPart(list(machines), loss, one_way=one_way, name=name), flags))
+
+
+@command("heal", example="ployzctl dev heal")
+@named
+@click.pass_obj
+def heal(flags: Flags, name: str) -> Answer:
+    """End all partings and pauses."""
+    return answer(_ask(DevHeal(name), flags))
+
+
 def _ask(request: DevRequest, flags: Flags) -> Success:
     return local.ask(request, Screen(json=flags.json, events=flags.events))
 
 
-def _machine(listed: Success, name: str, machine: str) -> Machine:
+def _machine(listed: Success, name: str, machine: str) -> DevMachine:
     what = f"cannot point at {machine}"
     known = {one.name: one for one in read(listed.result, Clusters).clusters}
     if name not in known:
@@ -85,5 +145,5 @@ def _machine(listed: Success, name: str, machine: str) -> Machine:
     return machines[machine]
 
 
-for one in (up, down, ls, env):
+for one in (up, down, ls, env, kill, pause, resume, part, heal):
     dev.add_command(one)

@@ -29,12 +29,12 @@ def inspect(flags: Flags, name: str) -> Answer:
 
 @command("rm", example="ployzctl namespace rm shop", changes=True)
 @click.argument("name", metavar="NS")
-@click.option("--purge", is_flag=True, help="destroy its data too, with all its deploy points")
+@click.option("--purge", is_flag=True, help="destroy its data and secrets too, with all its deploy points")
 @click.pass_obj
 def rm(flags: Flags, name: str, *, purge: bool) -> Answer:
     """Remove a namespace. Its data is kept, and `ployzctl rollback NS` brings all of it back."""
     if purge:
-        question = f"All data of {name} is destroyed, with every deploy point, and nothing brings it back."
+        question = f"All data and secrets of {name} are destroyed, with every deploy point; nothing brings them back."
         require_typed(name, question, f"cannot purge {name}", flags)
     return answer(mutate(wire.NamespaceRm(name, purge), flags))
 

@@ -30,7 +30,7 @@ def show(flags: Flags, operation: str, *, follow: bool) -> Answer:
 
 @command("resume", example="ployzctl op resume op-mf2a7c4kq3xe")
 @click.argument("operation", metavar="ID")
-@click.option("--take-over", is_flag=True, help="also if the machine that ran it is gone")
+@click.option("--take-over", is_flag=True, help="from here, if the machine that ran it does not answer")
 @click.pass_obj
 def resume_(flags: Flags, operation: str, *, take_over: bool) -> Answer:
     """Carry on with a stuck operation, until it is done or taken back."""

@@ -1,4 +1,4 @@
-"""Secrets of a namespace: set from stdin, listed without their values, removed."""
+"""Secrets of a namespace: set from stdin, listed without their values, removed; all of them sealed anew."""
 
 import click
 
@@ -12,7 +12,7 @@ from ctl.show import Answer, answer
 from daemon import wire
 from daemon.wire import LARGEST_SECRET, Failure, Refused
 
-secret = group(Group, "secret", "Set, list and remove the secrets of a namespace.")
+secret = group(Group, "secret", "Set, list and remove the secrets of a namespace; seal all of them anew.")
 
 
 @command("set", example="ployzctl secret set shop/POSTGRES_PASSWORD < password", changes=True)
@@ -42,6 +42,13 @@ def rm(flags: Flags, name: tuple[str, str]) -> Answer:
     return answer(mutate(wire.SecretRm(*name), flags))
 
 
+@command("rotate", example="ployzctl secret rotate", changes=True)
+@click.pass_obj
+def rotate(flags: Flags) -> Answer:
+    """Seal all secrets, and passwords at registries, for exactly the machines that there are. No value changes."""
+    return answer(mutate(wire.SecretRotate(), flags))
+
+
 def _value(where: str) -> bytes:
     """Raises Failed `secret.empty` and `secret.too_large`."""
     value = line(where)
@@ -58,5 +65,5 @@ def _refused(problem: Refused) -> Failed:
     return Failed(Failure(problem.error), changes=True)
 
 
-for one in (set_, ls, rm):
+for one in (set_, ls, rm, rotate):
     secret.add_command(one)

@@ -7,7 +7,7 @@ import click
 from ctl.ask import carried, look, mutate
 from ctl.backup_files import Target, source, unwritten
 from ctl.commands.names import volume_name
-from ctl.flags import Flags
+from ctl.flags import Flags, Rate
 from ctl.grammar import Group, command, group
 from ctl.quantities import count
 from ctl.question import require_yes
@@ -61,16 +61,28 @@ def resize(flags: Flags, name: tuple[str, str, str | None], size: str) -> Answer
 @command("purge", example="ployzctl volume purge shop/data@before-cleanup --yes", changes=True)
 @click.argument("name", metavar="NS/VOL[@SNAPSHOT]", callback=volume_name)
 @click.option("--kept", metavar="GENERATION", help="a generation that no name points at any more")
+@click.option("--copy", metavar="MACHINE", help="the copy of the volume on that machine")
 @click.pass_obj
-def purge(flags: Flags, name: tuple[str, str, str | None], kept: str | None) -> Answer:
-    """Destroy a named snapshot, or a generation that is kept. Refused for what is needed."""
+def purge(flags: Flags, name: tuple[str, str, str | None], kept: str | None, copy: str | None) -> Answer:
+    """Destroy a named snapshot, a generation that is kept, or a copy. Refused for what is needed."""
     namespace, of, called = name
-    if (called is None) == (kept is None):
-        raise click.UsageError("either NS/VOL@SNAPSHOT, or NS/VOL --kept GENERATION", click.get_current_context())
-    what = f"the snapshot {called}" if called else f"the kept generation {kept}"
+    if [called, kept, copy].count(None) != 2:
+        usage = "either NS/VOL@SNAPSHOT, or NS/VOL --kept GENERATION, or NS/VOL --copy MACHINE"
+        raise click.UsageError(usage, click.get_current_context())
+    what = f"the snapshot {called}" if called else f"the kept generation {kept}" if kept else f"the copy on {copy}"
     question = f"Destroy {what} of {namespace}/{of}? Nothing brings it back."
     require_yes(question, f"cannot purge {namespace}/{of}", flags)
-    return answer(mutate(wire.VolumePurge(namespace, of, called, kept), flags))
+    return answer(mutate(wire.VolumePurge(namespace, of, called, kept, copy), flags))
+
+
+@command("send", example="ployzctl volume send shop/data --to m2", changes=True)
+@click.argument("name", metavar="NS/VOL", callback=volume_name)
+@click.option("--to", metavar="MACHINE", required=True, help="the machine that is to have a copy")
+@click.option("--rate", metavar="SIZE/s", type=Rate(), help="the most that is sent, such as 20MiB/s")
+@click.pass_obj
+def send(flags: Flags, name: tuple[str, str, str | None], to: str, rate: int | None) -> Answer:
+    """Have a copy of a volume on another machine, or refresh it: then only what changed is sent."""
+    return answer(mutate(wire.VolumeSend(*_whole(name), to, rate), flags))
 
 
 @command("export", example="ployzctl volume export shop/data -o data.zst", changes=True)
@@ -146,5 +158,5 @@ def _whole(name: tuple[str, str, str | None]) -> tuple[str, str]:
     return namespace, of
 
 
-for one in (ls, snapshots, snapshot, restore, resize, purge, export, import_):
+for one in (ls, snapshots, snapshot, restore, resize, send, purge, export, import_):
     volume.add_command(one)

@@ -31,13 +31,19 @@ def branches(result: dict[str, Any], style: Style) -> str:
 def difference(result: dict[str, Any], style: Style) -> str:
     told = read(result, BranchDifference)
     heads = ["", harmless(told.source), harmless(told.target)]
-    code = [[harmless(one.path), harmless(one.source or ""), harmless(one.target or "")] for one in told.code]
+    code = [[harmless(one.path), _short(one.source), _short(one.target)] for one in told.code]
     data = [[harmless(one.name), _bytes(one.source), _bytes(one.target)] for one in told.volumes]
     parts = [
         table(["setting", *heads[1:]], code, style) if code else "The code is the same.",
         table(["volume, alone", *heads[1:]], data, style, right=" ".join(heads[1:])) if data else "",
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _short(value: str | None) -> str:
+    """Of a digest as much as tells it from others."""
+    digest = len("sha256:") + 12
+    return harmless((value or "")[:digest] if (value or "").startswith("sha256:") else value or "")
 
 
 def _bytes(held: int | None) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from ctl.lines import read
 from ctl.style import Style, harmless
 from ctl.tables import pairs, table
-from daemon.wire import DevCluster, Machine
+from daemon.wire import DevCluster, DevMachine, DevParting
 
 
 class Clusters(Struct):
@@ -38,12 +38,21 @@ def clusters(result: dict[str, Any], style: Style) -> str:
     if not known:
         return "There are no local clusters. Make one with: ployzctl dev up"
     rows = [_machine(one, machine, style) for one in known for machine in one.machines]
-    return table(["cluster", "machine", "state", "gateway", "socket"], rows, style)
+    shown = table(["cluster", "machine", "state", "address", "gateway", "socket"], rows, style)
+    return "\n".join([shown, *(_parting(one, parting) for one in known for parting in one.partings)])
 
 
-def _machine(one: DevCluster, machine: Machine, style: Style) -> list[str]:
-    state = style.green("● up") if machine.up else style.red("○ down")
-    return [harmless(one.name), machine.name, state, machine.url, harmless(machine.socket)]
+def _machine(one: DevCluster, machine: DevMachine, style: Style) -> list[str]:
+    mark = {"up": style.green("● up"), "paused": style.yellow("○ paused")}
+    state = mark.get(machine.state) or style.red(f"○ {machine.state}")
+    return [harmless(one.name), machine.name, state, machine.address, machine.url, harmless(machine.socket)]
+
+
+def _parting(one: DevCluster, parting: DevParting) -> str:
+    """`Lost between m1, m2 and the others of dev: 20 %`"""
+    ways = ("from", "to") if parting.one_way else ("between", "and")
+    share = "all" if parting.loss == 100 else f"{parting.loss} %"
+    return f"Lost {ways[0]} {', '.join(parting.machines)} {ways[1]} the others of {harmless(one.name)}: {share}"
 
 
 def contexts(result: dict[str, Any], style: Style) -> str:

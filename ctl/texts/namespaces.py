@@ -47,7 +47,8 @@ def removed(result: dict[str, Any], style: Style) -> str:
     kept = any(row.data == "kept" for row in done.volumes)
     back = f"ployzctl rollback {harmless(done.namespace)} brings it back as of deploy {done.deploy}." if kept else ""
     head = style.bold(f"{harmless(done.namespace)} is removed")
-    return "\n\n".join(filter(None, [head, table(["volume", "data", "held"], rows, style) if rows else "", back]))
+    volumes = table(["volume", "data", "held"], rows, style, right="held") if rows else ""
+    return "\n\n".join(filter(None, [head, volumes, back]))
 
 
 def _row(row: NamespaceRow) -> list[str]:

@@ -28,7 +28,7 @@ def operations(result: dict[str, Any], style: Style) -> str:
 
 def listed(rows: list[OperationRow], style: Style) -> str:
     """Lines of a table of operations."""
-    headings = ["operation", "what", "state", "who", "began", "took"]
+    headings = ["operation", "what", "machine", "state", "who", "began", "took"]
     return table(headings, [_row(row, style) for row in rows], style, right="took")
 
 
@@ -37,6 +37,7 @@ def operation(result: dict[str, Any], style: Style) -> str:
     row = shown.operation
     about = [
         ("state", _state(row, style)),
+        ("machine", harmless(row.machine)),
         ("who", harmless(row.who)),
         ("began", both(row.began_at, now())),
         ("took", span(_seconds(row)) if row.ended_at else ""),
@@ -47,13 +48,21 @@ def operation(result: dict[str, Any], style: Style) -> str:
 
 def _row(row: OperationRow, style: Style) -> list[str]:
     took = span(_seconds(row))
-    return [row.id, _what(row), _state(row, style), harmless(row.who), ago(row.began_at, now()), took]
+    return [
+        row.id,
+        _what(row),
+        harmless(row.machine),
+        _state(row, style),
+        harmless(row.who),
+        ago(row.began_at, now()),
+        took,
+    ]
 
 
 def _what(row: OperationRow) -> str:
     if row.code:
         return f"its journal cannot be read ({row.code})"
-    return harmless(row.says or " ".join([row.primitive, *row.namespaces]))
+    return harmless(row.says or " ".join([row.primitive.replace(".", " "), *row.namespaces]))
 
 
 def _state(row: OperationRow, style: Style) -> str:

@@ -8,7 +8,7 @@ from ctl.lines import read
 from ctl.quantities import ago, now
 from ctl.style import Style, harmless
 from ctl.tables import plural, table
-from daemon.wire import Registry, RegistryRow, Secret, SecretRow
+from daemon.wire import Registry, RegistryRow, Resealed, Rotated, Secret, SecretRow
 
 
 class Secrets(Struct):
@@ -34,6 +34,26 @@ def secrets(result: dict[str, Any], style: Style) -> str:
         return "There are no secrets."
     headings = ["secret", "version", "set", "by", "used by"]
     return table(headings, [_row(row) for row in rows], style, right="version")
+
+
+def rotated(result: dict[str, Any], _: Style) -> str:
+    done = read(result, Rotated)
+    sealed = [*map(_resealed, done.secrets), *(f"the password at {harmless(host)}" for host in done.registries)]
+    if not sealed:
+        return f"All that is sealed is sealed for {_listed(done.machines)}."
+    lines = [f"Sealed for {_listed(done.machines)}: {_listed(sealed)}."]
+    if done.closed:
+        lines.append(f"No machine opens {_listed(done.closed)}: what is to be seen of that has to be set anew.")
+    return "\n".join(lines)
+
+
+def _resealed(one: Resealed) -> str:
+    numbers = ", ".join(map(str, one.versions))
+    return f"{_versions(one.versions)} {numbers} of {harmless(f'{one.namespace}/{one.name}')}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(harmless, names))
 
 
 def _row(row: SecretRow) -> list[str]:

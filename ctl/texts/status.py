@@ -45,6 +45,8 @@ def _machines(now_is: ClusterStatus, style: Style) -> str:
 
 def _machine(machine: MachineStatus, pool: PoolStatus | None, style: Style) -> list[str]:
     state = style.green("● reachable") if machine.reachable else style.red("○ unreachable")
+    state += style.yellow(" · draining") if machine.state == "draining" else ""
+    state += style.yellow(f" · as of {ago(machine.stale_since, now())}") if machine.stale_since else ""
     role = style.dim(" · store") if machine.store else ""
     return [machine.name, state + role, machine.version, _pool(pool, style) if pool else style.dim("unknown")]
 
@@ -56,17 +58,17 @@ def _pool(pool: PoolStatus, style: Style) -> str:
 
 
 def _store(store: dict[str, Any], style: Style) -> str:
-    said = " · ".join(f"{harmless(name)} {_value(value)}" for name, value in store.items())
+    """Who keeps the records, and how many of those answer; red where nothing can be changed."""
+    machines = store.get("machines", [])
+    answering = store.get("answering", machines)
+    parts = [
+        harmless(str(store.get("cluster", ""))),
+        f"on {', '.join(harmless(str(one)) for one in machines)}" if machines else "",
+        "" if len(answering) == len(machines) else style.yellow(f"{len(answering)} of {len(machines)} answer"),
+        "" if store.get("reachable", True) else style.red("cannot be reached"),
+    ]
+    said = " · ".join(filter(None, parts))
     return f"{style.bold('store')}  {said}" if said else ""
-
-
-def _value(value: Any) -> str:
-    words = {True: "yes", False: "no"}
-    if isinstance(value, bool):
-        return words[value]
-    if isinstance(value, list):
-        return ", ".join(harmless(str(one)) for one in value)
-    return harmless(str(value))
 
 
 def _namespaces(namespaces: Sequence[NamespaceStatus], style: Style) -> list[str]:

@@ -17,6 +17,7 @@ DID = {
     "export": "was exported",
     "import": "was imported",
     "clone": "was made",
+    "send": "was copied",
 }
 
 
@@ -36,19 +37,29 @@ def volumes(result: dict[str, Any], style: Style) -> str:
     rows = read(result, Volumes).volumes
     if not rows:
         return "There are no volumes."
-    headings = ["volume", "machine", "data", "with snapshots", "quota", "generation"]
+    headings = ["volume", "machine", "data", "held", "quota", "generation"]
     cells = [
         [
             f"{row.namespace}/{row.name}",
             row.machine,
-            size(row.bytes),
-            size(row.alone),
+            _bytes(row.bytes),
+            _bytes(row.alone),
             _quota(row.quota),
             row.generation,
         ]
         for row in rows
     ]
-    return table(headings, cells, style)
+    listed = table(headings, cells, style, right="data held quota")
+    return "\n\n".join(filter(None, [listed, _copies(rows, style)]))
+
+
+def _copies(rows: list[VolumeRow], style: Style) -> str:
+    cells = [
+        [f"{row.namespace}/{row.name}", copy.machine, ago(copy.at, now()), _bytes(copy.written), copy.generation]
+        for row in rows
+        for copy in row.copies
+    ]
+    return table(["copy of", "on", "as of", "behind", "generation"], cells, style, right="behind") if cells else ""
 
 
 def kept(result: dict[str, Any], style: Style) -> str:
@@ -56,23 +67,35 @@ def kept(result: dict[str, Any], style: Style) -> str:
     if not rows:
         return "Nothing is kept that no name points at."
     cells = [
-        [f"{row.namespace}/{row.name}", row.generation, ago(row.since, now()), row.operation, size(row.bytes), _by(row)]
+        [
+            f"{row.namespace}/{row.name}",
+            row.machine,
+            row.generation,
+            ago(row.since, now()),
+            row.snapshot,
+            size(row.bytes),
+            f"{_by(row)} (adopted)" if row.adopted else _by(row),
+        ]
         for row in rows
     ]
-    return table(["volume", "generation", "since", "by", "bytes", "needed by"], cells, style)
+    headings = ["volume", "machine", "generation", "since", "snapshot", "held", "needed by"]
+    return table(headings, cells, style, right="held")
 
 
 def snapshots(result: dict[str, Any], style: Style) -> str:
     rows = read(result, Snapshots).snapshots
     if not rows:
         return "There are no snapshots."
-    cells = [[row.name or row.snapshot, ago(row.at, now()), size(row.bytes), row.guid, _by(row)] for row in rows]
-    return table(["snapshot", "when", "bytes", "guid", "needed by"], cells, style)
+    cells = [
+        [row.name or row.snapshot, row.machine, ago(row.at, now()), size(row.bytes), row.guid, _by(row)] for row in rows
+    ]
+    return table(["snapshot", "machine", "when", "held", "guid", "needed by"], cells, style, right="held")
 
 
 def changed(result: dict[str, Any], style: Style) -> str:
     done = read(result, VolumeChanged)
     about = [
+        ("machine", done.machine if done.did == "send" else ""),
         ("snapshot", done.snapshot or ""),
         ("generation", done.generation or ""),
         ("guid", done.guid or ""),
@@ -82,6 +105,10 @@ def changed(result: dict[str, Any], style: Style) -> str:
     ]
     head = style.bold(f"{harmless(done.namespace)}/{harmless(done.name)} {DID[done.did]}")
     return f"{head}\n{pairs(about, style)}"
+
+
+def _bytes(count: int | None) -> str:
+    return "unknown" if count is None else size(count)
 
 
 def _quota(quota: int | None) -> str:

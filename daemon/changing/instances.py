@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from daemon.change import Candidate, Change, Hook, Old
+from daemon.change import Candidate, Change, Hook, Image, Old, Pause
 from daemon.changing import secrets
 from daemon.contents import contents
 from daemon.node import Node
@@ -14,36 +14,48 @@ from runtime.instance import Mount, NotReady, Specification
 PAUSE, GO_ON = "let writers stand still", "let writers go on"
 
 
-def fetch(image: str, digest: str, node: Node) -> Step:
-    return Step(f"have the image {image}", lambda: node.instances.fetch(image, digest))
+def fetch(image: Image, node: Node) -> Step:
+    """It is not undone: an image that nobody uses does no harm."""
+    there = node.at(image.machine)
+    if not image.source:
+        effort = partial(there.instances.fetch, image.name, image.digest)
+        return Step(f"have the image {image.name}", effort, machine=there.machine)
+    source = node.at(image.source)
+
+    async def bring() -> None:
+        offer = await source.instances.offer(image.name, image.digest, image.machine)
+        await there.instances.take(image.name, image.digest, offer)
+
+    return Step(f"have the image {image.name} from {image.source}", bring, machine=there.machine)
 
 
 def stop(old: Old, node: Node) -> Step:
     async def undo() -> None:
         if old.was_up:
+            # A database that finds no room at all can neither end well nor start.
+            await node.datasets.give_room()
             await node.instances.start(old.id)
             await node.instances.ready(old.id, old.check)
+            await node.datasets.keep_room()
 
     return Step(
-        f"stop {old.id}", lambda: node.instances.stop(old.id, old.grace), undo, restores=True, downtime=(old.service,)
+        f"stop {old.id}",
+        lambda: node.instances.stop(old.id, old.grace),
+        undo,
+        restores=True,
+        downtime=(old.service,),
+        machine=node.machine,
     )
 
 
-def pause(change: Change, node: Node) -> Step:
-    async def do() -> None:
-        for id in change.pauses:
-            await node.instances.pause(id)
-
-    return Step(PAUSE, do, partial(_go_on, change, node), restores=True)
+def pause(change: Change, writers: Pause, node: Node) -> Step:
+    standing = partial(node.instances.pause, writers.instances, change.operation)
+    going_on = partial(node.instances.go_on, writers.instances, change.operation)
+    return Step(PAUSE, standing, going_on, restores=True, machine=node.machine)
 
 
-def go_on(change: Change, node: Node) -> Step:
-    return Step(GO_ON, partial(_go_on, change, node))
-
-
-async def _go_on(change: Change, node: Node) -> None:
-    for id in change.pauses:
-        await node.instances.go_on(id)
+def go_on(change: Change, writers: Pause, node: Node) -> Step:
+    return Step(GO_ON, partial(node.instances.go_on, writers.instances, change.operation), machine=node.machine)
 
 
 def start(change: Change, candidate: Candidate, node: Node) -> Step:
@@ -58,7 +70,8 @@ def start(change: Change, candidate: Candidate, node: Node) -> Step:
         await node.instances.start(id)
         await node.instances.ready(id, candidate.check)
 
-    return Step(f"start {id} and see it ready", do, partial(take_back, id, change.operation, node))
+    undo = partial(take_back, id, change.operation, node)
+    return Step(f"start {id} and see it ready", do, undo, machine=node.machine)
 
 
 async def _secrets(change: Change, made: Specification, named: Mapping[str, int], node: Node) -> list[Mount]:
@@ -91,8 +104,10 @@ def run_one_shot(change: Change, hook: Hook, node: Node) -> Step:
         ended = await node.instances.ended(settings.id, hook.within)
         _require_success(hook, ended.code, ended.output)
 
+    # It ends before its view does, and before old writers are put back: else it would reach those.
     undo = partial(take_back, settings.id, change.operation, node)
-    return Step(f"run the hook of {hook.service}: {' '.join(hook.argv)}", do, undo)
+    says = f"run the hook of {hook.service}: {' '.join(hook.argv)}"
+    return Step(says, do, undo, restores=True, machine=node.machine)
 
 
 def run_inside(hook: Hook, node: Node) -> Step:
@@ -103,7 +118,7 @@ def run_inside(hook: Hook, node: Node) -> Step:
         ended = await node.instances.run(inside, hook.argv, hook.within)
         _require_success(hook, ended.code, ended.output)
 
-    return Step(f"run the hook of {hook.service} in {inside}: {' '.join(hook.argv)}", do)
+    return Step(f"run the hook of {hook.service} in {inside}: {' '.join(hook.argv)}", do, machine=node.machine)
 
 
 def _require_success(hook: Hook, code: int, output: str) -> None:
@@ -118,12 +133,12 @@ def leave(old: Old, node: Node) -> Step:
         await node.instances.stop(old.id, old.grace)
         await _remove(old.id, node)
 
-    return Step(f"let {old.id} finish, and remove it", do)
+    return Step(f"let {old.id} finish, and remove it", do, machine=node.machine)
 
 
 def forget(hook: Hook, node: Node) -> Step:
     assert hook.one_shot
-    return Step(f"remove {hook.one_shot.id}", partial(_remove, hook.one_shot.id, node))
+    return Step(f"remove {hook.one_shot.id}", partial(_remove, hook.one_shot.id, node), machine=node.machine)
 
 
 async def _remove(id: str, node: Node) -> None:

@@ -22,7 +22,7 @@ def reserve(change: Change, node: Node) -> Step:
 def release(change: Change, node: Node) -> Step:
     async def do() -> None:
         for name in change.releases:
-            await node.records.release(name.kind, name.what, change.after.namespace)
+            await node.records.let_go(name.kind, name.what, change.after.namespace, change.operation)
 
     return Step(f"release {_spoken(change.releases)}", do)
 

@@ -1,5 +1,7 @@
 """Who is sent where: the candidates' view of an open operation, and the flip."""
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from daemon.change import Change, Old
@@ -19,15 +21,18 @@ def see_candidates(change: Change, node: Node) -> Step:
         do=lambda: node.serving.show(view(change)),
         undo=lambda: node.serving.drop(change.operation),
         restores=True,
+        machine=node.machine,
     )
 
 
 def check(change: Change, node: Node) -> Step:
-    return Step("check that names, addresses and routes can follow", lambda: node.serving.check(change.after))
+    says = "check that names, addresses and routes can follow"
+    return Step(says, lambda: node.serving.check(change.after), machine=node.machine)
 
 
 def flip(change: Change, node: Node) -> Step:
-    return Step(FLIP, lambda: node.serving.drop(change.operation, committed=change.after))
+    drop = partial(node.serving.drop, change.operation, committed=change.after)
+    return Step(FLIP, drop, machine=node.machine)
 
 
 def view(change: Change) -> View:

@@ -8,10 +8,11 @@ import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
 
 import msgspec
@@ -70,12 +71,16 @@ class Folder:
         _put(new / FILE, record)
         new.rename(self.path)
 
-    def remove(self, machines: list[Path]) -> list[str]:
-        """Remove what was made in it and then itself; what others put there stays, and its names are returned."""
-        _remove_unfinished(self.path.with_name(f".{self.name}.new"))
-        for path in machines:
+    def remove_below(self, parts: list[str]) -> None:
+        """Remove the folders of these names in it, of machines or of the underlay."""
+        for path in (self.path / name for name in parts):
             if path.exists():
-                shutil.rmtree(path)
+                shutil.rmtree(path, onerror=_whole)
+
+    def remove(self, parts: list[str]) -> list[str]:
+        """Remove those folders, the file and then itself; what others put there stays, and its names are returned."""
+        _remove_unfinished(self.path.with_name(f".{self.name}.new"))
+        self.remove_below(parts)
         for name in (f".{FILE}.new", FILE):
             (self.path / name).unlink(missing_ok=True)
         strangers = sorted(os.listdir(self.path)) if self.path.exists() else []
@@ -88,6 +93,12 @@ class Folder:
 
     def _foreign(self, why: str) -> Refused:
         return Refused("dev.foreign", f"cannot use {self.path}", why, "choose another name with --name, or look at it")
+
+
+def _whole(_: Callable[..., object], path: str, raised: tuple[type, BaseException, TracebackType]) -> None:
+    """What is in the way is told with its whole path: rmtree's own failures name only its last part."""
+    failure = raised[1]
+    raise OSError(failure.errno, failure.strerror, path) if isinstance(failure, OSError) else failure
 
 
 def folders(root: Path) -> list[Folder]:

@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from daemon.dev.cluster import ROOT, Site, serve
+from daemon.dev.cluster import ROOT, Site
+from daemon.dev.requests import serve
 from daemon.wire import EXIT, DevRequest, Error, Event, Failure, Problem, Success, TakenBack, encode
 
 PLOYZD = (sys.executable, "-P", "-m", "daemon")

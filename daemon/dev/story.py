@@ -12,7 +12,7 @@ Tell = Callable[[Event], None]
 
 @dataclass
 class Story:
-    """The steps of one command, as they are told; `step` counts them."""
+    """The steps of one command, as they are told; `step` counts them. Several may be under way."""
 
     operation: str
     tell: Tell
@@ -21,23 +21,27 @@ class Story:
     @contextmanager
     def doing(self, words: str) -> Iterator[None]:
         """Tell that something is being done and, unless it fails, that it was."""
-        self.step += 1
-        self._say("doing", words)
+        step = self._next()
+        self._say("doing", step, words)
         yield
-        self._say("done", words)
+        self._say("done", step, words)
 
     @contextmanager
     def undoing(self, words: str) -> Iterator[None]:
         """The same for what takes back."""
-        self.step += 1
-        self._say("undoing", words)
+        step = self._next()
+        self._say("undoing", step, words)
         yield
-        self._say("undone", words)
+        self._say("undone", step, words)
 
     def already(self, words: str) -> None:
         """Tell what needed no doing."""
-        self._say("done", words)
+        self._say("done", self.step, words)
 
-    def _say(self, kind: EventKind, words: str) -> None:
+    def _next(self) -> int:
+        self.step += 1
+        return self.step
+
+    def _say(self, kind: EventKind, step: int, words: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        self.tell(Event(self.operation, at, kind, f"{self.step} {words}"))
+        self.tell(Event(self.operation, at, kind, f"{step} {words}"))

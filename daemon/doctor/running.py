@@ -40,9 +40,11 @@ def judge_limits(lacks: Sequence[str]) -> Finding:
     return ok("the engine can limit processors and memory")
 
 
-async def instances(mirror: Mirror, asked: Instances) -> Finding:
-    conditions = {found.id: found for found in await asked.all()}
-    return judge_instances(rows.instances(heads(mirror).values(), conditions), datetime.now(UTC))
+async def instances(mirror: Mirror, machine: str, asked: Instances) -> Finding:
+    """Those of this machine: each one has a doctor of its own."""
+    conditions = {machine: {found.id: found for found in await asked.all()}}
+    here = [row for row in rows.instances(heads(mirror).values(), conditions) if row.machine == machine]
+    return judge_instances(here, datetime.now(UTC))
 
 
 def judge_instances(found: Sequence[InstanceRow], now: datetime) -> Finding:

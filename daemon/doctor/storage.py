@@ -5,6 +5,7 @@ from typing import Protocol
 from daemon.doctor.assumption import Finding, failure, ok, warning
 from daemon.rows import FILLING_UP
 from daemon.seeing import FULL
+from daemon.units import rounded
 from dataplane.dataset import Space
 from dataplane.zfs import Abilities
 
@@ -21,11 +22,11 @@ async def pool(asked: Pool) -> Finding:
 
 def judge_pool(space: Space) -> Finding:
     percent = 100 * space.used // max(space.size, 1)
-    says = f"it is {percent} % full ({space.used / 2**30:.1f} of {space.size / 2**30:.1f} GiB)"
+    says, most = f"it is {percent} % full ({rounded(space.used)} of {rounded(space.size)})", f"above {100 * FULL:.0f} %"
     if space.used > FULL * space.size:
-        return failure(f"{says}, and above {FULL:.0%} nothing is changed", "free space in it, or make it larger")
+        return failure(f"{says}, and {most} nothing is changed", "free space in it, or make it larger")
     if space.used >= FILLING_UP * space.size:
-        return warning(says, f"free space in it, or make it larger: above {FULL:.0%} every change is refused")
+        return warning(says, f"free space in it, or make it larger: {most} every change is refused")
     return ok(says)
 
 

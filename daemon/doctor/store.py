@@ -11,7 +11,7 @@ SLOW = 1.0
 """Seconds that a compare-and-set may take before somebody should look at the disk."""
 APART = 2.0
 """Seconds that two clocks of a cluster may differ: times of operations are compared by people."""
-HINT = "the daemon starts the store's server again by itself; if it does not come, look at store/nats-server.log"
+HINT = "the daemon starts the store's server again by itself; if it does not come, look at store/*/nats-server.log"
 
 
 class Kv(Protocol):

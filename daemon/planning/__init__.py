@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -10,72 +10,21 @@ from daemon import records
 from daemon.change import Change, Generation, Image, Old
 from daemon.manifest import Manifest, parse
 from daemon.manifest import Service as ServiceManifest
-from daemon.manifest import Volume as VolumeManifest
-from daemon.planning import identity
-from daemon.planning.instances import Next, levels
+from daemon.planning import data, identity
+from daemon.planning.instances import Next, OneShot, ahead, levels
 from daemon.planning.names import free, released, require_own_hostnames, require_own_ports, reserved
-from daemon.planning.places import require_here
+from daemon.planning.places import Places
 from daemon.planning.secrets import versions
+from daemon.planning.wanted import Origin as Origin
+from daemon.planning.wanted import Seen as Seen
+from daemon.planning.wanted import SeenMachine as SeenMachine
+from daemon.planning.wanted import Wanted as Wanted
 from daemon.primitive import By
-from daemon.records import Head, Namespace, Running, Source, Token, Volume
-from daemon.wire import Action
-from dataplane.dataset import Layout
+from daemon.records import Head, Namespace, Running, Token, Volume
+from daemon.wire import Action, Refused
 
 NO_TOKEN = Token(0, 0)
 """A preview has no claim, and never commits."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the namespace is to be. `digests` are those of the services' images (identity.HOST where it has none).
-
-    `volumes` are the manifest's, and those that it no longer names but whose data is restored; `data` maps volumes
-    to the snapshots they are to begin from, of which those of the datasets `copied` are taken by this very operation.
-    `hooks` are commands by service, which run for the services `hooked`; None: for those that change. `past` are the
-    numbers of the replaced deploy points, of which `keep` stay; `prune_volumes` lets go of volumes that `volumes` does
-    not name. `anew` names services whose instances are replaced though nothing changed, `stopped` those that have
-    none, with the identity that each ran last; `left` are not touched, whether their instances run or not. `secrets`
-    are the versions to be seen, where they are not the newest; `withheld` are routes that are not carried.
-    """
-
-    manifest: Manifest
-    text: str
-    digests: Mapping[str, str]
-    volumes: Mapping[str, VolumeManifest]
-    data: Mapping[str, str] = field(default_factory=dict)
-    copied: tuple[str, ...] = ()
-    hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    hooked: frozenset[str] | None = None
-    restored: int | None = None
-    source: Source | None = None
-    withheld: tuple[str, ...] = ()
-    anew: frozenset[str] = frozenset()
-    stopped: Mapping[str, str] = field(default_factory=dict)
-    left: frozenset[str] = frozenset()
-    past: tuple[int, ...] = ()
-    keep: int = 10
-    prune_volumes: bool = False
-    warnings: tuple[str, ...] = ()
-    secrets: Mapping[str, int] | None = None
-
-    def routes(self, service: str) -> tuple[str, ...]:
-        """Those of a service that are carried."""
-        return tuple(route for route in self.manifest.routes(service) if route not in self.withheld)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was seen of the world. `up` are the ids of instances that run; `taken` the names of each kind that are
-    reserved, or used by a stranger, with the namespace that holds them; `subnet` and `services` the ranges that
-    addresses come from; `listening` the ports of the host on which a process of its own can be reached."""
-
-    machine: str
-    root: str
-    subnet: str
-    services: str
-    up: frozenset[str]
-    taken: Mapping[str, Mapping[str, str]]
-    listening: frozenset[int] = frozenset()
 
 
 def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change:
@@ -84,45 +33,89 @@ def plan_change(record: Namespace, wanted: Wanted, seen: Seen, by: By) -> Change
     routes = [route for name in wanted.manifest.services for route in wanted.routes(name)]
     require_own_hostnames(wanted.manifest.namespace, routes, seen.taken["hostname"])
     require_own_ports(wanted.manifest, seen.taken["port"], seen.listening)
-    require_here(wanted.manifest, seen.machine)
     wanted = replace(wanted, secrets=versions(record, wanted.manifest, wanted.secrets))
-    addresses = free(seen.subnet, seen.taken["address"], by.operation)
-    nexts = _nexts(before, wanted, seen, addresses, by)
-    one_shots = {each.name: next(addresses) for each in nexts if each.hook and not each.specification.volumes}
-    after = _head(record, wanted, nexts, seen, by)
+    places = Places(_placed(before, wanted), seen, data.pins(before, wanted), by.operation)
+    nexts = _nexts(before, wanted, places, by)
+    one_shots = {each.name: _one_shot(each, places) for each in nexts if _is_alone(each)}
+    after = _head(record, wanted, nexts, places, by)
     if before and parse(before.manifest) == wanted.manifest and _same(before, after):
         after = before
-    generations = tuple(_generations(before, after, wanted, seen.root, by)) if after is not before else ()
-    goes = tuple(_leaving(before, after, seen.up))
-    return Change(
+    roots = data.roots(before, after, seen)
+    generations = tuple(data.generations(before, after, wanted, roots, by)) if after is not before else ()
+    goes = tuple(leaving(before, after, seen))
+    forgets = _forgotten(before, wanted) if after is not before else ()
+    change = Change(
         operation=by.operation,
         token=by.tokens.get(after.namespace, NO_TOKEN),
         before=before,
         after=after,
         actions=_actions(before, nexts),
         volume_actions=_volume_actions(before, after, generations),
-        images=_images(nexts),
-        reserves=reserved(before, after, one_shots.values()),
-        releases=released(before, after, one_shots.values()),
+        images=_images(nexts, seen),
+        reserves=reserved(before, after, [one.ip for one in one_shots.values()]),
+        releases=released(before, after, [one.ip for one in one_shots.values()]),
         stops=tuple(old for old in goes if _stops_first(old.service, before, nexts)),
         goes=goes,
-        snapshot=_datasets(before, seen.root) if after is not before else (),
+        snapshot=data.snapshots(before, roots) if after is not before else (),
         copied=wanted.copied if generations else (),
         generations=generations,
-        levels=levels(wanted.manifest.order, nexts, after, one_shots, seen.root),
-        root=seen.root,
+        levels=levels(ahead(wanted.first, wanted.manifest.order), nexts, after, one_shots, roots),
+        serves=tuple(sorted(seen.machines.keys() - seen.away.keys())),
+        roots=roots,
         at=by.at,
-        warnings=tuple(_warnings(before, after, wanted, nexts)),
-        drops=_dropped(before, after, seen.root),
-        forgets=_forgotten(before, wanted) if after is not before else (),
+        warnings=tuple(_warnings(before, after, wanted, nexts, seen)),
+        drops=data.dropped(before, after, roots),
+        forgets=forgets,
+        tidies=tuple(sorted(record.secrets)) if forgets else (),
         left=tuple(sorted(wanted.left)),
+        away=tuple(sorted(seen.away)),
     )
+    require_answers(change, seen.away)
+    return change
+
+
+# ------------------------------------------------------------------------------------------------- machines
+
+
+def _placed(before: Head | None, wanted: Wanted) -> Manifest:
+    """The manifest, without the `place` of services that may have been migrated since: they stay with their data."""
+    olds, services = before.services if before else {}, wanted.manifest.services
+    there = wanted.data.keys() | (before.volumes.keys() if before else frozenset[str]())
+    same = {name for name in olds.keys() & services.keys() if olds[name].specification.place == services[name].place}
+    placed = {
+        name: msgspec.structs.replace(one, place=None)
+        if there & one.volumes.keys() and name in wanted.stays | same
+        else one
+        for name, one in services.items()
+    }
+    return msgspec.structs.replace(wanted.manifest, services=placed)
+
+
+def _is_alone(each: Next) -> bool:
+    """Whether its hook runs in an instance of its own."""
+    return bool(each.hook) and not each.specification.volumes
+
+
+def _one_shot(each: Next, places: Places) -> OneShot:
+    """Beside the service's instances, where there are any."""
+    machine = next((one.machine for one in (*each.fresh, *each.kept)), places.seen.here)
+    return OneShot(machine, places.address(machine))
+
+
+def require_answers(change: Change, away: Mapping[str, str]) -> None:
+    """Raise Refused `machine.unreachable` where a change needs a machine that does not answer."""
+    needs = {one.machine for one in change.goes} | {one.machine for one in change.generations}
+    needs |= {taken.machine for taken in (*change.snapshot, *change.copied)}
+    for machine in sorted(needs & away.keys()):
+        cannot = f"cannot change {change.after.namespace}"
+        why = f"it has instances or volumes on {machine}, which does not answer: {away[machine]}"
+        raise Refused("machine.unreachable", cannot, why, "ployzctl machine ls")
 
 
 # ------------------------------------------------------------------------------------------------- services
 
 
-def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[str], by: By) -> list[Next]:
+def _nexts(before: Head | None, wanted: Wanted, places: Places, by: By) -> list[Next]:
     olds = before.services if before else {}
     marked = {
         name: identity.of(specification, wanted.digests[name], wanted.manifest, _seen_by(specification, wanted))
@@ -131,15 +124,16 @@ def _nexts(before: Head | None, wanted: Wanted, seen: Seen, addresses: Iterator[
     changed = {name for name in marked if name not in olds or olds[name].identity != marked[name]}
     hooked = (changed if wanted.hooked is None else wanted.hooked) & wanted.hooks.keys() - wanted.stopped.keys()
     anew = changed | hooked | _rewritten(hooked, wanted) | wanted.anew | wanted.stopped.keys()
-    nexts = []
+    nexts, seen = [], places.seen
     for name, specification in wanted.manifest.services.items():
-        up = () if name in anew else tuple(i for i in olds[name].instances if i.id in seen.up or name in wanted.left)
+        left = () if name in anew else olds[name].instances
         stopped = name in wanted.stopped
-        kept = up[: specification.replicas]
+        kept = places.stay(name, [one for one in left if one.id in seen.up or name in wanted.left
+                                  or one.machine in seen.away])  # fmt: skip
         stem = f"{wanted.manifest.namespace}-{name}"
         fresh = tuple(
-            Running(f"{stem}-{number + 1}-{by.operation}", seen.machine, next(addresses), by.operation)
-            for number in range(len(kept), 0 if stopped else specification.replicas)
+            Running(f"{stem}-{number}-{by.operation}", machine, places.address(machine), by.operation)
+            for number, machine in enumerate(() if stopped else places.more(name, kept), len(kept) + 1)
         )
         old, ran = olds.get(name), wanted.stopped.get(name, marked[name])
         hook = wanted.hooks[name] if name in hooked else ()
@@ -171,9 +165,9 @@ def _actions(before: Head | None, nexts: list[Next]) -> dict[str, Action]:
     return actions | gone
 
 
-def _images(nexts: list[Next]) -> tuple[Image, ...]:
-    wanted = {(each.image, each.digest) for each in _containers(nexts) if each.fresh}
-    return tuple(Image(name, digest) for name, digest in sorted(wanted))
+def _images(nexts: list[Next], seen: Seen) -> tuple[Image, ...]:
+    wanted = {(one.machine, each.image, each.digest) for each in _containers(nexts) for one in each.fresh}
+    return tuple(Image(*image, source=seen.giver(image[2], image[0])) for image in sorted(wanted))
 
 
 def _containers(nexts: list[Next]) -> list[Next]:
@@ -183,8 +177,8 @@ def _containers(nexts: list[Next]) -> list[Next]:
 # ----------------------------------------------------------------------------------------------------- head
 
 
-def _head(record: Namespace, wanted: Wanted, nexts: list[Next], seen: Seen, by: By) -> Head:
-    virtual = free(seen.services, seen.taken["service"], by.operation)
+def _head(record: Namespace, wanted: Wanted, nexts: list[Next], places: Places, by: By) -> Head:
+    virtual = free(places.seen.services, places.seen.taken["service"], by.operation)
     return Head(
         namespace=wanted.manifest.namespace,
         deploy=record.last_deploy + 1,
@@ -193,7 +187,7 @@ def _head(record: Namespace, wanted: Wanted, nexts: list[Next], seen: Seen, by: 
         who=by.who,
         manifest=wanted.text,
         services={each.name: _service(each, wanted.routes(each.name), virtual) for each in nexts},
-        volumes=_volumes(record.head, wanted, nexts, seen.machine, by),
+        volumes=_volumes(record, wanted, nexts, places, by),
         restored=wanted.restored,
         source=wanted.source or (record.head.source if record.head else None),
         withheld=wanted.withheld,
@@ -217,19 +211,18 @@ def _service(each: Next, routes: tuple[str, ...], virtual: Iterator[str]) -> rec
     )
 
 
-def _volumes(before: Head | None, wanted: Wanted, nexts: list[Next], machine: str, by: By) -> dict[str, Volume]:
+def _volumes(record: Namespace, wanted: Wanted, nexts: list[Next], places: Places, by: By) -> dict[str, Volume]:
     """Every volume of before stays, unless those that are not wanted are pruned.
 
     One moves when its service's instance is made anew, or its data is restored.
     """
-    volumes = dict(before.volumes) if before else {}
+    volumes = dict(record.head.volumes) if record.head else {}
     if wanted.prune_volumes:
         volumes = {name: volume for name, volume in volumes.items() if name in wanted.volumes}
     moving = {name for each in nexts if each.fresh for name in each.specification.volumes} | set(wanted.data)
     for name, layout in wanted.volumes.items():
-        old = volumes.get(name)
-        if old is None or name in moving:
-            epoch = old.epoch + 1 if old else 1
+        if name not in volumes or name in moving:
+            epoch, machine = record.next_epoch(name), places.of_volume(name)
             volumes[name] = Volume(name, machine, by.operation, epoch, layout.quota, layout.owner, layout.mode)
     return volumes
 
@@ -238,21 +231,6 @@ def _same(before: Head, after: Head) -> bool:
     """Whether they differ in nothing but in who asked, when, and in which words."""
     asked = {"deploy": 0, "operation": "", "at": "", "who": "", "restored": None, "manifest": ""}
     return msgspec.structs.replace(before, **asked) == msgspec.structs.replace(after, **asked)
-
-
-# ----------------------------------------------------------------------------------------------------- data
-
-
-def _generations(before: Head | None, after: Head, wanted: Wanted, root: str, by: By) -> Iterator[Generation]:
-    for name, volume in sorted(after.volumes.items()):
-        if volume.generation != by.operation:
-            continue
-        folder = f"{root}/{after.namespace}/{name}"
-        old = before.volumes.get(name) if before else None
-        present = f"{folder}/{old.generation}@{by.operation}" if old else None
-        marks = {"namespace": after.namespace, "volume": name, "epoch": str(volume.epoch), "state": "candidate"}
-        layout = Layout(volume.quota, volume.owner, volume.mode)
-        yield Generation(name, f"{folder}/{by.operation}", wanted.data.get(name, present), layout, marks)
 
 
 def _volume_actions(before: Head | None, after: Head, generations: tuple[Generation, ...]) -> dict[str, Action]:
@@ -265,16 +243,6 @@ def _volume_actions(before: Head | None, after: Head, generations: tuple[Generat
     return stays | gone
 
 
-def _datasets(before: Head | None, root: str) -> tuple[str, ...]:
-    volumes = sorted(before.volumes.values(), key=lambda volume: volume.name) if before else []
-    return tuple(f"{root}/{before.namespace}/{v.name}/{v.generation}" for v in volumes) if before else ()
-
-
-def _dropped(before: Head | None, after: Head, root: str) -> tuple[str, ...]:
-    """The generations of volumes that the next head does not name."""
-    return tuple(name for name in _datasets(before, root) if name.split("/")[-2] not in after.volumes)
-
-
 def _forgotten(before: Head | None, wanted: Wanted) -> tuple[int, ...]:
     """The oldest replaced deploy points beyond those to keep; the one that is replaced now is the newest of them."""
     numbers = sorted({*wanted.past, *((before.deploy,) if before else ())})
@@ -284,16 +252,18 @@ def _forgotten(before: Head | None, wanted: Wanted) -> tuple[int, ...]:
 # ---------------------------------------------------------------------------------------- what leaves
 
 
-def _leaving(before: Head | None, after: Head, up: frozenset[str]) -> Iterator[Old]:
+def leaving(before: Head | None, after: Head, seen: Seen) -> Iterator[Old]:
+    """The instances that the next head does not have; those of a machine that was removed have gone with it."""
     stays = {instance.id for service in after.services.values() for instance in service.instances}
     for service in before.services.values() if before else ():
         specification = service.specification
         for instance in service.instances:
-            if instance.id not in stays:
+            if instance.id not in stays and instance.machine in seen.machines:
                 yield Old(
                     service=service.name,
+                    machine=instance.machine,
                     id=instance.id,
-                    was_up=instance.id in up,
+                    was_up=instance.id in seen.up,
                     grace=specification.stop_grace,
                     ports=tuple(port.number for port in service.ports),
                     check=identity.check(specification),
@@ -314,8 +284,10 @@ def _writes_behind(each: Next) -> bool:
     return bool(each.hook) and each.hook == hooks.before and not hooks.changes and not each.specification.volumes
 
 
-def _warnings(before: Head | None, after: Head, wanted: Wanted, nexts: list[Next]) -> Iterator[str]:
+def _warnings(before: Head | None, after: Head, wanted: Wanted, nexts: list[Next], seen: Seen) -> Iterator[str]:
     yield from wanted.warnings
+    for machine, why in sorted(seen.away.items()):
+        yield f"{machine} does not answer, and follows once it does: {why}"
     for each in nexts:
         if _writes_behind(each):
             yield (

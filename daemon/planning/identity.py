@@ -9,7 +9,20 @@ from daemon.manifest import Manifest, Service
 from runtime.instance import Check
 
 ROUTING = frozenset(
-    {"after", "routes", "replicas", "hooks", "update", "ready", "ports", "pull", "image", "publish", "place"}
+    {
+        "after",
+        "branch_secrets",
+        "hooks",
+        "image",
+        "place",
+        "ports",
+        "publish",
+        "pull",
+        "ready",
+        "replicas",
+        "routes",
+        "update",
+    }
 )
 """Settings that no instance feels: changing them replaces none."""
 

@@ -1,6 +1,7 @@
 """One service's part of a change: the instances to be made, level by level, and the hooks before them."""
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
@@ -14,6 +15,14 @@ from runtime.instance import Bounds, Specification
 
 HOOK_WITHIN = 3600.0
 """Seconds that a hook may take: schema migrations of large tables do take long; Ctrl-C ends them earlier."""
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """Where a hook runs that has an instance of its own."""
+
+    machine: str
+    ip: str
 
 
 @dataclass(frozen=True)
@@ -43,8 +52,20 @@ class Next:
         return "unchanged" if self.kept == self.old.instances and not self.fresh else "replace"
 
 
+def ahead(first: AbstractSet[str], order: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The order (Manifest.order) in which everybody waits for the services `first`, but whom those wait for."""
+    needed, more = set(first), set(first)
+    while more := {before for name in more for before in order[name]} - needed:
+        needed |= more
+    return {name: before if name in needed else before | first for name, before in order.items()}
+
+
 def levels(
-    order: Mapping[str, set[str]], nexts: list[Next], after: Head, one_shots: Mapping[str, str], root: str
+    order: Mapping[str, set[str]],
+    nexts: list[Next],
+    after: Head,
+    one_shots: Mapping[str, OneShot],
+    roots: Mapping[str, str],
 ) -> tuple[Level, ...]:
     """The instances to be made, level by level of `order` (Manifest.order)."""
     named = {each.name: each for each in nexts}
@@ -57,28 +78,30 @@ def levels(
         going = [named[name] for name in ready if named[name].fresh or named[name].hook]
         if going:
             hooks = tuple(_hook(each, after, one_shots) for each in going if each.hook)
-            found.append(Level(hooks, tuple(c for each in going for c in _candidates(each, after, root))))
+            found.append(Level(hooks, tuple(c for each in going for c in candidates(each, after, roots))))
     return tuple(found)
 
 
-def _candidates(each: Next, after: Head, root: str) -> Iterator[Candidate]:
-    data = {
-        target: f"{root}/{after.namespace}/{name}/{after.volumes[name].generation}"
-        for name, target in each.specification.volumes.items()
-    }
+def candidates(each: Next, after: Head, roots: Mapping[str, str]) -> Iterator[Candidate]:
+    """The instances of a service that are to be made."""
     for instance in each.fresh:
+        data = {
+            target: after.dataset(name, roots[instance.machine]) for name, target in each.specification.volumes.items()
+        }
         specification = _specification(each, instance.id, instance.ip, after.namespace)
         check = identity.check(each.specification)
-        yield Candidate(each.name, specification, data, check, each.specification.files, each.secrets)
+        files = each.specification.files
+        yield Candidate(each.name, instance.machine, specification, data, check, files, each.secrets)
 
 
-def _hook(each: Next, after: Head, one_shots: Mapping[str, str]) -> Hook:
+def _hook(each: Next, after: Head, one_shots: Mapping[str, OneShot]) -> Hook:
     if each.specification.volumes:
-        return Hook(each.name, each.hook, HOOK_WITHIN, inside=each.fresh[0].id)
-    id = f"{after.namespace}-{each.name}-hook-{after.operation}"
-    settings = _specification(each, id, one_shots[each.name], after.namespace, command=each.hook)
+        inside = each.fresh[0]
+        return Hook(each.name, inside.machine, each.hook, HOOK_WITHIN, inside=inside.id)
+    id, place = f"{after.namespace}-{each.name}-hook-{after.operation}", one_shots[each.name]
+    settings = _specification(each, id, place.ip, after.namespace, command=each.hook)
     files = each.specification.files
-    return Hook(each.name, each.hook, HOOK_WITHIN, one_shot=settings, files=files, secrets=each.secrets)
+    return Hook(each.name, place.machine, each.hook, HOOK_WITHIN, one_shot=settings, files=files, secrets=each.secrets)
 
 
 def one_shot(service: records.Service, place: Running, namespace: str, argv: tuple[str, ...]) -> Specification:

@@ -14,17 +14,24 @@ from daemon.wire import Refused
 def free(network: str, taken: Container[str], seed: str) -> Iterator[str]:
     """Addresses of the network that are not taken, the first two and the last left out, in an order of `seed`'s own.
 
-    Operations that plan at the same time so choose different ones; should they not, the reservation refuses.
+    So plans that two machines make at the same time hardly choose the same; should they, the reservation refuses.
     """
     hosts = ipaddress.ip_network(network)
-    order = list(range(2, hosts.num_addresses - 1))
-    random.Random(seed).shuffle(order)
-    for number in order:
+    for number in _shuffled(range(2, hosts.num_addresses - 1), seed):
         if (address := str(hosts[number])) not in taken:
             yield address
     raise Refused(
         "address.exhausted", f"cannot find a free address in {network}", "all are taken", "remove services first"
     )
+
+
+def _shuffled(numbers: range, seed: str) -> Iterator[int]:
+    """Each of them once; of the thousands in a network, only as many are drawn as somebody asks for."""
+    chance, moved = random.Random(seed), dict[int, int]()
+    for left in range(len(numbers), 0, -1):
+        drawn = chance.randrange(left)
+        yield numbers[moved.get(drawn, drawn)]
+        moved[drawn] = moved.get(left - 1, left - 1)
 
 
 def host(route: str) -> str:

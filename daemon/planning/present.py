@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 
 from daemon.manifest import parse
-from daemon.nearest import nearest
 from daemon.planning import Wanted
-from daemon.records import DeployPoint, Head, Namespace, Service
-from daemon.wire import Refused
+from daemon.records import DeployPoint, Head
 
 
 def present(head: Head, points: Iterable[DeployPoint], service: str, text: str | None = None) -> Wanted:
@@ -33,19 +31,3 @@ def stopped(head: Head | None) -> dict[str, str]:
     """The services that stay stopped until they are started, with the identity that each ran last."""
     services = head.services.values() if head else ()
     return {service.name: service.identity for service in services if service.stopped}
-
-
-def named(record: Namespace, namespace: str, service: str, cannot: str) -> tuple[Head, Service]:
-    """The head and a service of it. Raises Refused `namespace.missing` and `service.missing`."""
-    if record.head is None:
-        why = f"there is no namespace {namespace}"
-        raise Refused("namespace.missing", cannot, why, "ployzctl status shows the namespaces that there are")
-    if service not in record.head.services:
-        why = f"there is no service {service} in {namespace}"
-        raise Refused("service.missing", cannot, why, _hint(namespace, service, record.head.services))
-    return record.head, record.head.services[service]
-
-
-def _hint(namespace: str, service: str, known: Iterable[str]) -> str:
-    close = nearest(service, known)
-    return f"did you mean {namespace}/{close}?" if close else f"ployzctl ps {namespace}"

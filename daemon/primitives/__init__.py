@@ -1,11 +1,25 @@
 """All that changes something, by the request that asks for it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
+from daemon.node import Node
 from daemon.primitive import Primitive
 from daemon.primitives import (
     branch,
     deploy,
+    forgo,
+    image_distribute,
+    join,
+    machine_admit,
+    machine_invite,
+    machine_label,
+    machine_revoke,
+    machine_rm,
+    machine_state,
+    mesh_destroy,
+    mesh_init,
+    migrate,
     namespace_rm,
     promote,
     registry_login,
@@ -15,23 +29,31 @@ from daemon.primitives import (
     run,
     scale,
     secret_rm,
+    secret_rotate,
     secret_set,
     start,
     stop,
+    store_move,
     volume_export,
     volume_fork,
     volume_import,
     volume_purge,
     volume_resize,
     volume_restore,
+    volume_send,
     volume_snapshot,
 )
+
+RELEASES: Mapping[str, Callable[[Any, Node], Awaitable[None]]] = {"store.move": store_move.release}
+"""What goes before an operation is taken over by a machine, where it may keep the records from being written."""
 
 PRIMITIVES: Mapping[str, Primitive] = {
     "deploy": deploy,
     "rollback": rollback,
     "branch": branch,
     "promote": promote,
+    "migrate": migrate,
+    "forgo": forgo,
     "restart": restart,
     "stop": stop,
     "start": start,
@@ -40,8 +62,22 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "namespace.rm": namespace_rm,
     "secret.set": secret_set,
     "secret.rm": secret_rm,
+    "secret.rotate": secret_rotate,
     "registry.login": registry_login,
     "registry.logout": registry_logout,
+    "mesh.init": mesh_init,
+    "machine.invite": machine_invite,
+    "machine.revoke": machine_revoke,
+    "machine.admit": machine_admit,
+    "machine.rm": machine_rm,
+    "machine.drain": machine_state,
+    "machine.undrain": machine_state,
+    "machine.lost": machine_state,
+    "machine.label": machine_label,
+    "mesh.destroy": mesh_destroy,
+    "join": join,
+    "image.distribute": image_distribute,
+    "store.move": store_move,
     "volume.snapshot": volume_snapshot,
     "volume.resize": volume_resize,
     "volume.purge": volume_purge,
@@ -49,4 +85,5 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "volume.import": volume_import,
     "volume.fork": volume_fork,
     "volume.restore": volume_restore,
+    "volume.send": volume_send,
 }

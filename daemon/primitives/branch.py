@@ -1,17 +1,20 @@
 """branch: a running copy of a namespace, with its data as of one instant, that shares nothing which can be written."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec.structs import replace
 
 from daemon import branching, changing
 from daemon.change import Change
+from daemon.changing.feasible import feasible
 from daemon.manifest import parse, show
 from daemon.manifest_sets import with_sets
 from daemon.node import Node
-from daemon.planning import Wanted, plan_change
+from daemon.planning import Wanted, plan_change, secrets
 from daemon.primitive import By, Part, Told, require
-from daemon.records import Source
+from daemon.records import Newest, Source, Volume
 from daemon.seeing import require_head, require_room, see, volumes_of
 from daemon.wire import Branch, Branched
 
@@ -37,26 +40,47 @@ async def plan(ask: Branch, node: Node, by: By) -> Change:
     )
     modes = branching.modes(ask, source, cannot)
     there = parse(source.manifest)
-    manifest = with_sets(replace(branching.unpublished(there), namespace=ask.target), ask.sets)
+    manifest = with_sets(replace(branching.unpublished(there), namespace=ask.target), ask.sets, cannot)
     volumes = {name: volume for name, volume in source.volumes.items() if modes.volumes[name] == "branch"}
-    await require_room(node, cannot, sum(volume.quota or 0 for volume in volumes.values()))
-    datasets = {name: branching.dataset(node, source, name) for name in volumes}
+    await _require_room(volumes.values(), cannot, node)
+    digests, seen = await branching.digests(manifest, source, node), await see(node)
+    copied, data = branching.copied(source, volumes, seen, by.operation)
+    carries = secrets.carried(source, there, record, manifest, cannot)
     wanted = Wanted(
         manifest=manifest,
         text=show(manifest),
-        digests=await branching.digests(manifest, source, node),
+        digests=digests,
         volumes=volumes_of(source),
-        data={name: f"{dataset}@{by.operation}" for name, dataset in datasets.items()},
-        copied=tuple(sorted(datasets.values())),
+        data=data,
+        copied=copied,
         hooks=branching.hooks(manifest, modes),
+        first=branching.cleaners(manifest, modes),
         source=Source(source.namespace, source.deploy, by.at),
         withheld=branching.literal(manifest),
+        secrets=secrets.newest(record) | {carried.name: carried.version for carried in carries},
+        stays=frozenset(name for name, one in manifest.services.items() if one.place == there.services[name].place),
     )
-    seen = await see(node)
     change = plan_change(record, wanted, seen, by)
-    pauses = branching.writers(source, volumes) & seen.up if ask.freeze else ()
+    pauses = branching.pauses(source, volumes, seen) if ask.freeze else ()
     warnings = (*change.warnings, *branching.warnings(there))
-    return replace(change, pauses=tuple(sorted(pauses)), warnings=warnings)
+    change = replace(
+        change,
+        pauses=pauses,
+        warnings=warnings,
+        carries=carries,
+        secrets={carried.name: Newest(carried.version, carried=True) for carried in carries},
+        tidies=tuple(carried.name for carried in carries),
+    )
+    return await feasible(change, node)
+
+
+async def _require_room(copied: Iterable[Volume], cannot: str, node: Node) -> None:
+    """As much as may be written to the copies, each on the machine that has the volume. Raises Refused `pool.full`."""
+    needed = Counter({node.machine: 0})
+    for volume in copied:
+        needed[volume.machine] += volume.quota or 0
+    for machine in sorted(needed):
+        await require_room(node.at(machine), cannot, needed[machine])
 
 
 def steps(plan: Change, node: Node) -> list[Part]:
@@ -68,5 +92,18 @@ async def verify(plan: Change, node: Node, told: Told) -> Branched:
     assert source
     pause = 1000 * told.seconds(changing.PAUSE, changing.GO_ON) if plan.pauses else 0.0
     return Branched(
-        source.namespace, done.namespace, done.deploy, "instant", pause, done.services, done.volumes, done.routes
+        source.namespace,
+        done.namespace,
+        done.deploy,
+        _consistency(plan),
+        pause,
+        done.services,
+        done.volumes,
+        done.routes,
     )
+
+
+def _consistency(plan: Change) -> Literal["instant", "per-machine", "cluster"]:
+    if len(plan.copied) <= 1:
+        return "instant"
+    return "cluster" if plan.pauses else "per-machine"

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from daemon import changing
 from daemon.change import Change
+from daemon.changing.feasible import feasible
 from daemon.manifest import Manifest, joined, parse
 from daemon.manifest_data import without_data
 from daemon.node import Node
@@ -16,7 +17,7 @@ from daemon.planning.identity import HOST
 from daemon.planning.present import stopped
 from daemon.primitive import By, Part, Told, require
 from daemon.records import DeployPoint, Head, Namespace
-from daemon.seeing import digests_of, require_room, see, snapshots_of, volumes_of
+from daemon.seeing import digests_of, require_room, resolve, see, snapshots_of, volumes_of
 from daemon.wire import Deploy, Deployed, Refused
 
 KIND = "deployed"
@@ -49,7 +50,8 @@ async def plan(ask: Deploy, node: Node, by: By) -> Change:
         stopped=stopped(record.head),
         warnings=tuple(_warnings(asked, point, record, points)),
     )
-    return plan_change(record, await _with_data(wanted, point, node), await see(node), by)
+    change = plan_change(record, await _with_data(wanted, point, node), await see(node), by)
+    return await feasible(change, node)
 
 
 def _point(asked: Manifest, manifest: Manifest, head: Head | None, points: list[DeployPoint]) -> DeployPoint | None:
@@ -85,7 +87,7 @@ async def _digests(manifest: Manifest, services: Collection[str], node: Node) ->
     """What each image's name means now: a tag that moved is a change."""
     wanted = {name: manifest.services[name] for name in services}
     names = {(service.image, service.pull) for service in wanted.values() if service.runtime == "docker"}
-    found = {image: await node.instances.resolve(image, pull=pull) for image, pull in sorted(names)}
+    found = {image: await resolve(image, node, pull=pull) for image, pull in sorted(names)}
     return {name: found.get(service.image, HOST) for name, service in wanted.items()}
 
 

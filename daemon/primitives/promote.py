@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from daemon import branching, changing
 from daemon.change import Change
-from daemon.manifest import NAMESPACE, Manifest, Service, parse, show
+from daemon.changing.feasible import feasible
+from daemon.manifest import NAMESPACE, Manifest, Service, parse, parse_for, show
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change
 from daemon.planning.present import stopped
@@ -31,22 +32,25 @@ async def plan(ask: Promote, node: Node, by: By) -> Change:
     record = await node.records.namespace(ask.target)
     manifest = promoted(parse(source.manifest), parse(target.manifest))
     _require_volumes(manifest, target, cannot)
+    parse_for(cannot, show(manifest))  # a service may lack the ports that the target's routes lead to
     await require_room(node, cannot)
-    datasets = _datasets(ask, source, target, node)
+    points, digests = await node.records.points(ask.target), await branching.digests(manifest, source, node)
+    seen = await see(node)
+    copied, data = branching.copied(source, _moving(ask, source, target), seen, by.operation)
     wanted = Wanted(
         manifest=manifest,
         text=show(manifest),
-        digests=await branching.digests(manifest, source, node),
+        digests=digests,
         volumes=manifest.volumes,
-        data={name: f"{dataset}@{by.operation}" for name, dataset in datasets.items()},
-        copied=tuple(sorted(datasets.values())),
-        past=tuple(point.head.deploy for point in await node.records.points(ask.target)),
+        data=data,
+        copied=copied,
+        past=tuple(point.head.deploy for point in points),
         keep=manifest.keep,
         stopped=stopped(target),
         hooks={} if ask.with_data else manifest.hooks,
         withheld=target.withheld,
     )
-    return plan_change(record, wanted, await see(node), by)
+    return await feasible(plan_change(record, wanted, seen, by), node)
 
 
 def promoted(source: Manifest, target: Manifest) -> Manifest:
@@ -75,10 +79,10 @@ def _require_volumes(manifest: Manifest, target: Head, cannot: str) -> None:
             )
 
 
-def _datasets(ask: Promote, source: Head, target: Head, node: Node) -> dict[str, str]:
-    """The generations whose data moves over: those of the target's volumes."""
+def _moving(ask: Promote, source: Head, target: Head) -> list[str]:
+    """The volumes whose data moves over: the target's."""
     if not ask.with_data:
-        return {}
+        return []
     missing = sorted(target.volumes.keys() - source.volumes.keys())
     require(
         not missing,
@@ -87,7 +91,7 @@ def _datasets(ask: Promote, source: Head, target: Head, node: Node) -> dict[str,
         f"it does not have the volumes {', '.join(missing)} of {ask.target}",
         "promote without --with-data",
     )
-    return {name: branching.dataset(node, source, name) for name in target.volumes}
+    return list(target.volumes)
 
 
 def steps(plan: Change, node: Node) -> list[Part]:

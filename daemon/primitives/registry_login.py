@@ -6,6 +6,7 @@ from typing import Literal
 from daemon.changing import registry
 from daemon.changing.registry import Plan
 from daemon.node import Node
+from daemon.planning.secrets import recipients
 from daemon.primitive import By, Part, Told, require
 from daemon.records import Registry
 from daemon.wire import Registry as Result
@@ -31,8 +32,9 @@ def claims(ask: RegistryLogin) -> dict[str, Literal["change", "read"]]:
 async def plan(ask: RegistryLogin, node: Node, by: By) -> Plan:
     await node.instances.accepted(ask.host, ask.user, ask.password)
     _, revision = await node.records.registry(ask.host)
-    sealed = node.vault.seal(ask.password)
-    return Plan(by.operation, ask.host, Registry(ask.user, sealed, by.operation, by.at, by.who), revision)
+    keys = recipients(await node.members.machines())
+    sealed = node.vault.seal(ask.password, keys)
+    return Plan(by.operation, ask.host, Registry(ask.user, sealed, keys, by.operation, by.at, by.who), revision)
 
 
 def _is_text(password: bytes) -> bool:

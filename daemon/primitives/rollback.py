@@ -4,14 +4,15 @@ from typing import Literal
 
 from daemon import changing
 from daemon.change import Change
+from daemon.changing.feasible import feasible
 from daemon.manifest import parse
 from daemon.node import Node
 from daemon.planning import Wanted, plan_change, secrets
 from daemon.planning.present import stopped
 from daemon.primitive import By, Part, Told, require
 from daemon.records import DeployPoint, Head
-from daemon.seeing import digests_of, require_room, see, snapshots_of, volumes_of
-from daemon.wire import Deployed, Refused, Rollback
+from daemon.seeing import digests_of, missing, require_room, see, snapshots_of, volumes_of
+from daemon.wire import Deployed, Rollback
 
 KIND = "deployed"
 Plan = Change
@@ -22,32 +23,33 @@ def claims(ask: Rollback) -> dict[str, Literal["change", "read"]]:
 
 
 async def plan(ask: Rollback, node: Node, by: By) -> Change:
-    record = await node.records.namespace(ask.namespace)
+    record, cannot = await node.records.namespace(ask.namespace), f"cannot roll {ask.namespace} back"
     points = await node.records.points(ask.namespace)
-    point = _point(ask, record.head, points)
-    await require_room(node, f"cannot roll {ask.namespace} back")
+    if not record.head and not points:
+        raise await missing(node, ask.namespace, cannot)
+    point = _point(ask, record.head, points, cannot)
+    await require_room(node, cannot)
     manifest = parse(point.head.manifest)
     wanted = Wanted(
         manifest=manifest,
         text=point.head.manifest,
         digests=await digests_of(point, manifest.services, node),
         volumes=volumes_of(point.head),
-        data={} if ask.code_only else await snapshots_of(point, node, f"cannot roll {ask.namespace} back"),
+        data={} if ask.code_only else await snapshots_of(point, node, cannot),
         restored=None if ask.code_only else point.head.deploy,
         past=tuple(point.head.deploy for point in points),
         keep=max(manifest.keep, parse(record.head.manifest).keep if record.head else 0),
         stopped=stopped(point.head),
         secrets=None if ask.code_only else await _secrets(point, node),
         withheld=point.head.withheld,
+        stays=frozenset(manifest.services),
     )
-    return plan_change(record, wanted, await see(node), by)
+    return await feasible(plan_change(record, wanted, await see(node), by), node)
 
 
-def _point(ask: Rollback, head: Head | None, points: list[DeployPoint]) -> DeployPoint:
+def _point(ask: Rollback, head: Head | None, points: list[DeployPoint], what: str) -> DeployPoint:
     """The one that was asked for; also of a namespace that was removed, which has only points."""
-    what, hint = f"cannot roll {ask.namespace} back", f"ployzctl history {ask.namespace}"
-    if not head and not points:
-        raise Refused("namespace.missing", what, f"there is no namespace {ask.namespace}", "ployzctl namespace ls")
+    hint = f"ployzctl history {ask.namespace}"
     numbers = [point.head.deploy for point in points]
     require(numbers, "deploy.missing", what, "there is no deploy point before this one", hint)
     number = max(numbers) if ask.to is None else ask.to

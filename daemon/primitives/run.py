@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from daemon.change import Image
 from daemon.changing import secrets
 from daemon.changing.instances import fetch, take_back
 from daemon.contents import contents
 from daemon.node import Node
 from daemon.planning.instances import one_shot
 from daemon.planning.names import free
-from daemon.planning.present import named
-from daemon.primitive import By, Commit, Part, Step, Told, require
+from daemon.primitive import By, Part, Step, Told, require, unrecorded
 from daemon.records import Running
-from daemon.seeing import see
+from daemon.seeing import require_service, see
 from daemon.wire import Run
 from runtime.instance import Specification
 
@@ -27,7 +27,7 @@ KIND = "executed"
 
 
 class OneShot(Struct, frozen=True):
-    """The plan of a run."""
+    """The plan of a run. `source` is the machine that its image comes from, if this one lacks it."""
 
     operation: str
     namespace: str
@@ -36,6 +36,7 @@ class OneShot(Struct, frozen=True):
     ip: str
     words: str
     secrets: dict[str, int] = {}
+    source: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -49,11 +50,12 @@ def claims(_: Run) -> dict[str, Literal["change", "read"]]:
 async def plan(ask: Run, node: Node, by: By) -> OneShot:
     what = f"cannot run a command as {ask.namespace}/{ask.service}"
     require(ask.argv, "exec.empty", what, "there is no command", "-- COMMAND ARGUMENTS")
-    head, service = named(await node.records.namespace(ask.namespace), ask.namespace, ask.service, what)
-    where = f"ployzctl exec {ask.namespace}/{ask.service} runs it where the service runs"
-    require(service.specification.runtime != "host", "run.host", what, "it is a program of the machine itself", where)
+    head, service = await require_service(node, ask.namespace, ask.service, what)
+    for name, version in service.secrets.items():
+        await secrets.require_opens(node.machine, (ask.namespace, name, version), what, node)
     seen = await see(node)
-    ip = next(free(seen.subnet, seen.taken["address"], by.operation))
+    ip = next(free(node.subnet, seen.taken["address"], by.operation))
+    node.choices.note(by.operation, [("address", ip)])
     place = Running(f"{ask.namespace}-{ask.service}-run-{by.operation}", node.machine, ip, by.operation)
     settings = one_shot(service, place, ask.namespace, tuple(ask.argv))
     files = contents(head, service.specification.files)
@@ -68,6 +70,7 @@ async def plan(ask: Run, node: Node, by: By) -> OneShot:
         ip=ip,
         words=" ".join(ask.argv),
         secrets=service.secrets,
+        source=seen.giver(service.digest, node.machine),
         warnings=(alone,) if volumes else (),
     )
 
@@ -80,24 +83,17 @@ def steps(plan: OneShot, node: Node) -> Sequence[Part]:
         mounts = await secrets.shown(plan.specification, by, plan.namespace, plan.secrets, node)
         await node.instances.create(replace(plan.specification, mounts=tuple(mounts)), by)
 
+    image = Image(node.machine, plan.image, plan.specification.image, plan.source)
     return [
-        fetch(plan.image, plan.specification.image, node),
+        *([] if plan.specification.runtime == "host" else [fetch(image, node)]),
         Step(
             "reserve its address",
             partial(names.reserve, "address", plan.ip, by, plan.namespace),
             partial(names.release, "address", plan.ip, plan.namespace, by),
         ),
         Step(f"make {id}", make, partial(take_back, id, by, node)),
-        Commit(f"run {plan.words}", do=_nothing, settle=_never),
+        unrecorded(f"run {plan.words}"),
     ]
-
-
-async def _nothing() -> None:
-    """Nothing of it is committed."""
-
-
-async def _never() -> bool:
-    return False
 
 
 async def verify(plan: OneShot, node: Node, told: Told) -> Any:

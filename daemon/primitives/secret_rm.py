@@ -39,7 +39,7 @@ async def plan(ask: SecretRm, node: Node, by: By) -> Plan:
     there = await node.records.versions(ask.namespace, ask.name)
     points = await node.records.points(ask.namespace)
     after = Namespace(record.head, secrets={**record.secrets, ask.name: removed})
-    forgets = unnamed(ask.name, there, after, points)
+    forgets = unnamed(ask.name, there, after, (point.head for point in points))
     return Plan(
         operation=by.operation,
         token=by.tokens.get(ask.namespace, NO_TOKEN),

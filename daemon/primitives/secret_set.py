@@ -1,4 +1,4 @@
-"""secret set: a secret gets a new version, sealed for this machine; what runs sees it from its next deploy on."""
+"""secret set: a secret gets a new version, sealed for all machines; what runs sees it from its next deploy on."""
 
 import re
 from typing import Literal
@@ -8,7 +8,7 @@ from msgspec import Struct
 from daemon.changing import secrets
 from daemon.node import Node
 from daemon.planning import NO_TOKEN
-from daemon.planning.secrets import of, unnamed
+from daemon.planning.secrets import of, recipients, unnamed
 from daemon.primitive import By, Commit, Part, Step, Told, confirm, require
 from daemon.records import Namespace, Newest, Sealed, Token
 from daemon.wire import LARGEST_SECRET, NAME, SECRET, Secret, SecretSet
@@ -47,14 +47,16 @@ async def plan(ask: SecretSet, node: Node, by: By) -> Plan:
     there = await node.records.versions(ask.namespace, ask.name)
     before = record.secrets.get(ask.name)
     version = before.version + 1 if before else 1
-    forgets = unnamed(ask.name, there, _with(record, ask.name, version), await node.records.points(ask.namespace))
+    past = [point.head for point in await node.records.points(ask.namespace)]
+    forgets = unnamed(ask.name, there, _with(record, ask.name, version), past)
+    keys = recipients(await node.members.machines())
     return Plan(
         operation=by.operation,
         token=by.tokens.get(ask.namespace, NO_TOKEN),
         namespace=ask.namespace,
         name=ask.name,
         version=version,
-        sealed=Sealed(node.vault.seal(ask.value), by.operation, by.at, by.who),
+        sealed=Sealed(node.vault.seal(ask.value, keys), keys, by.operation, by.at, by.who),
         forgets=tuple(forgets),
         kept=tuple(sorted(set(there) - set(forgets))),
         warnings=tuple(_warnings(record, ask)),

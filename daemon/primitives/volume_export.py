@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from daemon.node import Node
-from daemon.primitive import By, Commit, Part, Step, Told, confirm
+from daemon.primitive import By, Part, Step, Told, confirm, unrecorded
 from daemon.seeing import require_room
 from daemon.volumes import NO_LAYOUT, About, about, changed, folder, found, require_named, take_back, taking_back
 from daemon.wire import VolumeChanged, VolumeExport
@@ -33,26 +33,30 @@ def claims(ask: VolumeExport) -> dict[str, Literal["change", "read"]]:
 
 async def plan(ask: VolumeExport, node: Node, by: By) -> Plan:
     cannot = f"cannot export {ask.namespace}/{ask.volume}" + (f"@{ask.snapshot}" if ask.snapshot else "")
-    head, volume = await found(ask.namespace, ask.volume, cannot, node)
-    place = folder(ask.namespace, ask.volume, node)
-    of = None if ask.snapshot else f"{place}/{volume.generation}"
-    source = await node.datasets.look(of) if of else None
+    head, of = None, None
     if ask.snapshot:
-        source = await require_named(ask.snapshot, ask.namespace, ask.volume, cannot, node)
-    await require_room(node, cannot)
+        there, source = await require_named(ask.snapshot, ask.namespace, ask.volume, cannot, node)
+        snapshot, bytes = source.name, source.refers
+    else:
+        head, _, there = await found(ask.namespace, ask.volume, cannot, node)
+        of = head.dataset(ask.volume, there.datasets.root)
+        now = await there.datasets.look(of)
+        snapshot, bytes = f"{of}@{by.operation}", now.refers if now else 0
+    place = folder(ask.namespace, ask.volume, there)
+    await require_room(there, cannot)
     return Plan(
-        **about(ask.namespace, ask.volume, head, node, by),
-        snapshot=source.name if ask.snapshot and source else f"{of}@{by.operation}",
+        **about(ask.namespace, ask.volume, head, there, by),
+        snapshot=snapshot,
         of=of,
         clone=f"{place}/{by.operation}" if ask.form == "tar" else None,
         name=ask.snapshot,
-        bytes=source.refers if source else 0,
+        bytes=bytes,
     )
 
 
 def steps(plan: Plan, node: Node) -> Sequence[Part]:
-    made = [name for name in (plan.clone, plan.snapshot if plan.of else None) if name]
-    return [*_before(plan, node), Commit("all of it was sent", do=_nothing, settle=_cut), *_after(made, plan, node)]
+    node, made = node.at(plan.machine), [name for name in (plan.clone, plan.snapshot if plan.of else None) if name]
+    return [*_before(plan, node), unrecorded("all of it was sent"), *_after(made, plan, node)]
 
 
 def _before(plan: Plan, node: Node) -> list[Step]:
@@ -60,30 +64,23 @@ def _before(plan: Plan, node: Node) -> list[Step]:
     parts = []
     if plan.of:
         snapshot = partial(node.datasets.snapshot, [plan.of], by, by)
-        parts.append(Step(f"snapshot {plan.volume}", snapshot, partial(take_back, plan.snapshot, by, node)))
+        undo = partial(take_back, plan.snapshot, by, node)
+        parts.append(Step(f"snapshot {plan.volume}", snapshot, undo, machine=plan.machine))
     if plan.clone:
         clone = partial(node.datasets.clone, plan.snapshot, plan.clone, by, marks, NO_LAYOUT)
-        parts.append(Step("clone it, to read its files", clone, partial(take_back, plan.clone, by, node)))
+        undo = partial(take_back, plan.clone, by, node)
+        parts.append(Step("clone it, to read its files", clone, undo, bytes=0, machine=plan.machine))
         send = partial(node.streams.pack, plan.clone, by)
     else:
         send = partial(node.streams.send, plan.snapshot, by)
-    return [*parts, Step(f"send {plan.volume} to whoever asked", send)]
+    return [*parts, Step(f"send {plan.volume} to whoever asked", send, bytes=plan.bytes, machine=plan.machine)]
 
 
 def _after(made: Sequence[str], plan: Plan, node: Node) -> list[Step]:
     return [taking_back(name, plan, node) for name in made]
 
 
-async def _nothing() -> None:
-    """Nothing is written: the client has it."""
-
-
-async def _cut() -> bool:
-    """Between its last byte and its commit it was cut: the client is told that it was taken back."""
-    return False
-
-
 async def verify(plan: Plan, node: Node, told: Told) -> VolumeChanged:
     for name in (plan.clone, plan.snapshot if plan.of else None):
-        confirm(not name or await node.datasets.look(name) is None, f"{name} is still there")
+        confirm(not name or await node.at(plan.machine).datasets.look(name) is None, f"{name} is still there")
     return changed(plan, "export", snapshot=plan.name, bytes=plan.bytes)

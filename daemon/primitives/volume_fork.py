@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from daemon.node import Node
 from daemon.primitive import By
-from daemon.volumes import folder, found
+from daemon.volumes import found
 from daemon.volumes.cloning import Clone, plan_clone
 from daemon.volumes.cloning import steps as steps
 from daemon.volumes.cloning import verify as verify
@@ -22,7 +22,6 @@ def claims(ask: VolumeFork) -> dict[str, Literal["change", "read"]]:
 
 async def plan(ask: VolumeFork, node: Node, by: By) -> Clone:
     cannot = f"cannot fork {ask.namespace}/{ask.volume}"
-    _, volume = await found(ask.namespace, ask.volume, cannot, node)
-    source = f"{folder(ask.namespace, ask.volume, node)}/{volume.generation}@{by.operation}"
-    fork = replace(volume, name=ask.to_volume, machine=node.machine, generation=by.operation, epoch=1)
-    return await plan_clone(source, fork, ask.to_namespace, node, by)
+    head, volume, there = await found(ask.namespace, ask.volume, cannot, node)
+    source = f"{head.dataset(ask.volume, there.datasets.root)}@{by.operation}"
+    return await plan_clone(source, replace(volume, name=ask.to_volume), ask.to_namespace, there, by)

@@ -4,21 +4,33 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
+from daemon.change import candidate_marks
 from daemon.node import Node
 from daemon.primitive import By, Part, Step, Told, confirm, require
 from daemon.records import Volume
 from daemon.seeing import require_room
-from daemon.volumes import NO_LAYOUT, About, about, changed, commit, folder, require_name, take_back, with_volume
+from daemon.volumes import (
+    NO_LAYOUT,
+    About,
+    about,
+    changed,
+    commit,
+    folder,
+    require_name,
+    take_back,
+    with_volume,
+)
 from daemon.wire import VolumeChanged, VolumeImport
 
 KIND = "volume"
 
 
 class Plan(About, frozen=True, kw_only=True):
-    """`dataset` is the generation to be made, with the marks that it is to have."""
+    """`dataset` is the generation to be made, with the marks that it is to have; `bytes` may come, if that is known."""
 
     dataset: str
     marks: dict[str, str]
+    bytes: int | None = None
 
 
 def claims(ask: VolumeImport) -> dict[str, Literal["change", "read"]]:
@@ -33,12 +45,13 @@ async def plan(ask: VolumeImport, node: Node, by: By) -> Plan:
     there = record.head and ask.volume in record.head.volumes
     require(not there, "volume.exists", cannot, "there is a volume of this name already", "another name")
     await require_room(node, cannot, ask.size or 0)
-    volume = Volume(ask.volume, node.machine, by.operation, 1)
-    marks = {"namespace": ask.namespace, "volume": ask.volume, "epoch": "1", "state": "candidate"}
+    volume = Volume(ask.volume, node.machine, by.operation, record.next_epoch(ask.volume))
+    marks = candidate_marks(ask.namespace, volume)
     return Plan(
         **about(ask.namespace, ask.volume, with_volume(record, ask.namespace, volume, by), node, by),
         dataset=f"{folder(ask.namespace, ask.volume, node)}/{by.operation}",
         marks=marks,
+        bytes=ask.size,
     )
 
 
@@ -49,6 +62,7 @@ def steps(plan: Plan, node: Node) -> Sequence[Part]:
             f"make {plan.volume} of what is sent",
             partial(node.streams.receive, plan.dataset, by, plan.marks, NO_LAYOUT),
             partial(_undo, plan, node),
+            bytes=plan.bytes,
         ),
         commit(plan, f"commit the volume {plan.namespace}/{plan.volume}", node),
         Step(

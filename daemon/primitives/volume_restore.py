@@ -5,7 +5,7 @@ from typing import Literal
 from daemon.node import Node
 from daemon.primitive import By
 from daemon.records import Volume
-from daemon.volumes import folder, named
+from daemon.volumes import folder, named, search
 from daemon.volumes.cloning import Clone, plan_clone
 from daemon.volumes.cloning import steps as steps
 from daemon.volumes.cloning import verify as verify
@@ -20,22 +20,24 @@ def claims(ask: VolumeRestore) -> dict[str, Literal["change", "read"]]:
 
 
 async def plan(ask: VolumeRestore, node: Node, by: By) -> Clone:
-    source = await _snapshot(ask, node)
+    there, source = await _snapshot(ask, node)
     head = (await node.records.namespace(ask.namespace)).head
     like = head.volumes.get(ask.volume) if head else None
     layout = (like.quota, like.owner, like.mode) if like else (None, None, None)
-    return await plan_clone(
-        source, Volume(ask.to_volume, node.machine, by.operation, 1, *layout), ask.to_namespace, node, by
-    )
+    volume = Volume(ask.to_volume, there.machine, by.operation, 1, *layout)
+    return await plan_clone(source, volume, ask.to_namespace, there, by)
 
 
-async def _snapshot(ask: VolumeRestore, node: Node) -> str:
-    """By the name that somebody gave it, or the one that `volume snapshots` shows."""
-    if there := await named(ask.snapshot, ask.namespace, ask.volume, node):
-        return there.name
-    below = await node.datasets.below(folder(ask.namespace, ask.volume, node))
-    for one in below:
-        if one.name.endswith(f"@{ask.snapshot}"):
+async def _snapshot(ask: VolumeRestore, node: Node) -> tuple[Node, str]:
+    """By the name that somebody gave it, or the one that `volume snapshots` shows; with the machine that has it."""
+
+    async def look(there: Node) -> str | None:
+        if one := await named(ask.snapshot, ask.namespace, ask.volume, there):
             return one.name
+        below = await there.datasets.below(folder(ask.namespace, ask.volume, there))
+        return next((one.name for one in below if one.name.endswith(f"@{ask.snapshot}")), None)
+
+    if found := await search(ask.namespace, ask.volume, node, look):
+        return found
     cannot, hint = f"cannot restore {ask.namespace}/{ask.volume}@{ask.snapshot}", "ployzctl volume snapshots"
     raise Refused("snapshot.missing", cannot, "there is no such snapshot", f"{hint} {ask.namespace}/{ask.volume}")

@@ -1,9 +1,10 @@
 """What the primitives that change one volume share: how it is found, what their plans hold, and their commit."""
 
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -11,9 +12,12 @@ from msgspec import Struct
 from daemon.node import Node
 from daemon.primitive import By, Commit, Step, require
 from daemon.records import Head, Namespace, Token, Volume
+from daemon.seeing import require_head
 from daemon.wire import NAME, Refused, VolumeChanged
 from dataplane.dataset import Dataset as Dataset
 from dataplane.dataset import Layout, NotOurs
+
+T = TypeVar("T")
 
 NO_TOKEN = Token(0, 0)
 """A preview has no claim, and never commits."""
@@ -35,7 +39,7 @@ class About(Struct, frozen=True, kw_only=True):
 
 
 def about(namespace: str, volume: str, after: Head | None, node: Node, by: By) -> dict[str, Any]:
-    """The fields of About, for the plan of a primitive that adds its own."""
+    """The fields of About, for the plan of a primitive that adds its own; `node` is the machine that has the volume."""
     return {
         "operation": by.operation,
         "token": by.tokens.get(namespace, NO_TOKEN),
@@ -52,27 +56,48 @@ def folder(namespace: str, volume: str, node: Node) -> str:
     return f"{node.datasets.root}/{namespace}/{volume}"
 
 
-async def found(namespace: str, volume: str, cannot: str, node: Node) -> tuple[Head, Volume]:
-    """The head and the volume in it. Raises Refused `namespace.missing` and `volume.missing`."""
-    head = (await node.records.namespace(namespace)).head
-    if head is None:
-        raise Refused("namespace.missing", cannot, f"there is no namespace {namespace}", "ployzctl status")
+async def found(namespace: str, volume: str, cannot: str, node: Node) -> tuple[Head, Volume, Node]:
+    """The head, the volume in it, and the machine that has it. Raises Refused `namespace.missing`, `volume.missing`."""
+    head = await require_head(node, namespace, cannot)
     if volume not in head.volumes:
         hint = f"ployzctl volume ls {namespace}"
         raise Refused("volume.missing", cannot, f"there is no volume {volume} in {namespace}", hint)
-    return head, head.volumes[volume]
+    return head, head.volumes[volume], node.at(head.volumes[volume].machine)
+
+
+async def search(
+    namespace: str, volume: str, node: Node, look: Callable[[Node], Awaitable[T | None]]
+) -> tuple[Node, T] | None:
+    """Where something of a volume is, which may have been elsewhere before, and what was found: first where it is now.
+
+    Machines that do not answer are left out, unless it is nowhere else: then raises Refused `machine.unreachable`.
+    """
+    head = (await node.records.namespace(namespace)).head
+    here = head.volumes[volume].machine if head and volume in head.volumes else node.machine
+    away: Refused | None = None
+    for name in sorted(await node.members.machines(), key=lambda name: (name != here, name)):
+        try:
+            if (one := await look(node.at(name))) is not None:
+                return node.at(name), one
+        except Refused as refused:
+            if refused.code != "machine.unreachable":
+                raise
+            away = away or refused
+    if away:
+        raise away
+    return None
 
 
 async def named(name: str, namespace: str, volume: str, node: Node) -> Dataset | None:
-    """The snapshot of the volume that a user called so, wherever promotions have taken it."""
-    below = await node.datasets.below(f"{node.datasets.root}/{namespace}")
+    """The snapshot of the volume that a user called so, wherever promotions have taken it on this machine."""
+    below = await node.datasets.below(node.datasets.root)
     wanted = {"name": name, "namespace": namespace, "volume": volume}.items()
     return next((one for one in below if "@" in one.name and wanted <= one.marks.items()), None)
 
 
-async def require_named(name: str, namespace: str, volume: str, cannot: str, node: Node) -> Dataset:
-    """Likewise. Raises Refused `snapshot.missing`."""
-    if there := await named(name, namespace, volume, node):
+async def require_named(name: str, namespace: str, volume: str, cannot: str, node: Node) -> tuple[Node, Dataset]:
+    """Likewise on any machine, with that machine. Raises Refused `snapshot.missing`."""
+    if there := await search(namespace, volume, node, partial(named, name, namespace, volume)):
         return there
     hint = f"ployzctl volume snapshots {namespace}/{volume}"
     raise Refused("snapshot.missing", cannot, f"{namespace}/{volume} has no snapshot that was named {name}", hint)
@@ -107,7 +132,8 @@ def with_volume(record: Namespace, namespace: str, volume: Volume, by: By) -> He
 def taking_back(dataset: str, plan: About, node: Node) -> Step:
     """Destroy, after the commit, what this operation made only to work with."""
     kind = "snapshot" if "@" in dataset else "clone"
-    return Step(f"remove the {kind} that was made for it", partial(take_back, dataset, plan.operation, node))
+    removing = partial(take_back, dataset, plan.operation, node)
+    return Step(f"remove the {kind} that was made for it", removing, machine=node.machine)
 
 
 async def take_back(name: str, by: str, node: Node) -> None:

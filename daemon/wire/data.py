@@ -21,13 +21,25 @@ class VolumeResize(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.
     quota: int
 
 
+class VolumeSend(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.send"):
+    """Have a copy of a volume, as it is now, on the machine `to`, or refresh the one that is there; `rate` is the most
+    bytes a second on the way."""
+
+    namespace: str
+    volume: str
+    to: str
+    rate: int | None = None
+
+
 class VolumePurge(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.purge"):
-    """Destroy a named snapshot of a volume, or one of its kept generations. Exactly one of the two is given."""
+    """Destroy a named snapshot of a volume, one of its kept generations, or its copy on the machine `copy`. Exactly one
+    of the three is given."""
 
     namespace: str
     volume: str
     snapshot: str | None = None
     kept: str | None = None
+    copy: str | None = None
 
 
 class VolumeExport(Struct, frozen=True, forbid_unknown_fields=True, tag="volume.export"):

@@ -12,9 +12,30 @@ from daemon.wire.data import (
     VolumePurge,
     VolumeResize,
     VolumeRestore,
+    VolumeSend,
     VolumeSnapshot,
     VolumeSnapshots,
 )
+from daemon.wire.images import ImageDistribute, ImageLs
+from daemon.wire.machines import (
+    Join,
+    MachineAdmit,
+    MachineDrain,
+    MachineInspect,
+    MachineInvite,
+    MachineLabel,
+    MachineLost,
+    MachineLs,
+    MachineRevoke,
+    MachineRm,
+    MachineRtt,
+    MachineUndrain,
+    MeshDestroy,
+    MeshInit,
+    MeshStatus,
+    StoreMove,
+)
+from daemon.wire.migrating import Forgo, MachineLosses, Migrate
 
 VERSION = 1
 """Both sides check it: a daemon refuses a call of another version, a client an answer of another."""
@@ -154,6 +175,10 @@ class SecretRm(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.rm")
     name: str
 
 
+class SecretRotate(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.rotate"):
+    """Seal all secrets, and the passwords at registries, anew: for exactly the machines that there are."""
+
+
 class SecretLs(Struct, frozen=True, forbid_unknown_fields=True, tag="secret.ls"):
     """The secrets of a namespace, without their values."""
 
@@ -259,7 +284,8 @@ class OpShow(Struct, frozen=True, forbid_unknown_fields=True, tag="op.show"):
 
 
 class OpResume(Struct, frozen=True, forbid_unknown_fields=True, tag="op.resume"):
-    """Carry on with a stuck operation until it is done or taken back."""
+    """Carry on with a stuck operation until it is done or taken back. `How.take_over`: also one of a machine that does
+    not answer."""
 
     id: str
 
@@ -282,14 +308,18 @@ Streamed = VolumeExport | VolumeImport
 """Their bytes go over a connection of their own: `POST /v1/stream/<operation>`, upgraded to `ployz-stream`."""
 
 Mutation = (
-    Deploy | Rollback | Branch | Promote | Restart | Stop | Start | Scale | NamespaceRm
+    Deploy | Rollback | Branch | Promote | Migrate | Restart | Stop | Start | Scale | NamespaceRm
     | VolumeSnapshot | VolumeResize | VolumePurge | VolumeExport | VolumeImport
-    | VolumeFork | VolumeRestore | SecretSet | SecretRm | RegistryLogin | RegistryLogout
+    | VolumeFork | VolumeRestore | VolumeSend | SecretSet | SecretRm | SecretRotate | RegistryLogin | RegistryLogout
+    | ImageDistribute
+    | MeshInit | MeshDestroy | MachineInvite | MachineRevoke | MachineAdmit | Join | MachineRm | StoreMove
+    | MachineDrain | MachineUndrain | MachineLost | MachineLabel | Forgo
 )  # fmt: skip
 Look = (
     Status | Ps | Logs | History | HistoryShow | Export | NamespaceLs | NamespaceInspect | BranchLs | BranchDiff
     | VolumeLs | VolumeSnapshots
-    | SecretLs | RegistryLs | OpLs | OpShow | Doctor | Version
+    | SecretLs | RegistryLs | ImageLs | OpLs | OpShow | Doctor | Version
+    | MeshStatus | MachineLs | MachineInspect | MachineRtt | MachineLosses
 )  # fmt: skip
 Request = Mutation | Look | Exec | Run | OpResume | OpAbort
 

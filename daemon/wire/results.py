@@ -1,8 +1,13 @@
-"""The results of requests, by the kind that a Success names. Sizes are bytes, times RFC 3339 UTC."""
+"""The results of requests, by the kind that a Success names. Sizes are bytes, times RFC 3339 UTC.
 
-from typing import Any, Literal
+Those about volumes are in `volumes.py`; how things are is told in `status.py`.
+"""
 
-from msgspec import Struct, field
+from typing import Literal
+
+from msgspec import Struct
+
+from daemon.wire.migrating import Expected
 
 
 class ResultInstance(Struct, frozen=True):
@@ -73,63 +78,6 @@ class NamespaceRemoved(Struct, frozen=True):
     routes: list[str]
 
 
-class VolumeRow(Struct, frozen=True):
-    """`bytes` is what can be read in it; `alone` what would be free without it, its snapshots included."""
-
-    namespace: str
-    name: str
-    machine: str
-    generation: str
-    epoch: int
-    bytes: int
-    alone: int
-    quota: int | None
-    mounted: bool
-
-
-class KeptRow(Struct, frozen=True):
-    """A generation that no name points at any more: `since` when, by which operation, and the bytes it alone holds.
-
-    `needed` says by whom its snapshots are needed.
-    """
-
-    namespace: str
-    name: str
-    machine: str
-    generation: str
-    since: str
-    operation: str
-    bytes: int
-    needed: list[str]
-
-
-class SnapshotRow(Struct, frozen=True):
-    """`name` is what a user called it, `bytes` what it alone holds, `needed` by whom it is needed."""
-
-    snapshot: str
-    name: str | None
-    guid: str
-    at: str
-    operation: str
-    generation: str
-    bytes: int
-    needed: list[str]
-
-
-class VolumeChanged(Struct, frozen=True):
-    """kind `volume`: what was done to which volume. Fields that do not apply are null."""
-
-    namespace: str
-    name: str
-    machine: str
-    did: Literal["snapshot", "resize", "purge", "export", "import", "clone"]
-    generation: str | None = None
-    snapshot: str | None = None
-    guid: str | None = None
-    quota: int | None = None
-    bytes: int | None = None
-
-
 class Secret(Struct, frozen=True):
     """kind `secret`: a secret after a change. `version` is the newest, None once it is removed; `kept` are the other
     versions that deploy points, or what runs, still name."""
@@ -138,6 +86,24 @@ class Secret(Struct, frozen=True):
     name: str
     version: int | None
     kept: list[int]
+
+
+class Resealed(Struct, frozen=True):
+    """Versions of a secret that were sealed anew."""
+
+    namespace: str
+    name: str
+    versions: list[int]
+
+
+class Rotated(Struct, frozen=True):
+    """What was sealed anew (`registries` by host), and the machines that can open all of it; `closed` names, in words,
+    what none of those that answer can open."""
+
+    secrets: list[Resealed]
+    registries: list[str]
+    machines: list[str]
+    closed: list[str]
 
 
 class SecretRow(Struct, frozen=True):
@@ -202,7 +168,7 @@ class BranchDifference(Struct, frozen=True):
 
 
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
-    """`down` names the services that nobody reaches from this step until the flip; `bytes` have to be moved."""
+    """`down` names those that nobody reaches from this step until the flip; `bytes` are copied, or given back."""
 
     says: str
     machine: str
@@ -211,91 +177,13 @@ class PreviewStep(Struct, frozen=True, omit_defaults=True):
 
 
 class Preview(Struct, frozen=True):
-    """kind `preview`: what a mutation would do, step by step; steps from number `commit` on cannot be taken back."""
+    """kind `preview`: what a mutation would do, step by step; steps from number `commit` on cannot be taken back.
+    `moves` are volumes that would go to another machine."""
 
     primitive: str
     steps: list[PreviewStep]
     commit: int
-
-
-class InstanceRow(Struct, frozen=True):
-    id: str
-    namespace: str
-    service: str
-    machine: str
-    ip: str
-    state: Literal["running", "starting", "stopped", "restarting", "missing", "unknown"]
-    since: str | None
-    restarts: int
-    last_exit: int | None
-    image: str
-    digest: str
-
-
-class ServiceStatus(Struct, frozen=True):
-    namespace: str
-    name: str
-    ready: int
-    wanted: int
-
-
-class NamespaceStatus(Struct, frozen=True):
-    name: str
-    deploy: int
-    deployed_at: str
-    services: list[ServiceStatus]
-    routes: list[str]
-
-
-class PoolStatus(Struct, frozen=True):
-    machine: str
-    used: int
-    size: int
-
-
-class MachineStatus(Struct, frozen=True):
-    name: str
-    reachable: bool
-    store: bool
-    version: str
-
-
-class OperationRow(Struct, frozen=True):
-    """`code` is set where not even that much can be told: `operation.unreadable`, and `says` why."""
-
-    id: str
-    primitive: str
-    state: Literal["running", "done", "refused", "taken_back", "stuck"]
-    who: str
-    began_at: str
-    ended_at: str | None = None
-    namespaces: list[str] = []
-    says: str = ""
-    code: str = ""
-
-
-class ClusterStatus(Struct, frozen=True):
-    """kind `status`. `stale_since` is set while the store cannot be reached and the mirror answers."""
-
-    machines: list[MachineStatus]
-    store: dict[str, Any]
-    namespaces: list[NamespaceStatus]
-    pools: list[PoolStatus]
-    operations: list[OperationRow]
-    stale_since: str | None = None
-
-
-CheckState = Literal["ok", "warning", "failure"]
-
-
-class Check(Struct, frozen=True):
-    """One assumption: what was found, and what to do unless all is well. kind `doctor` has a list `checks` of them."""
-
-    name: str
-    state: CheckState
-    says: str
-    hint: str = field(default="", name="try")
-    machine: str = ""
+    moves: list[Expected] = []
 
 
 class DeployRow(Struct, frozen=True):
@@ -307,15 +195,6 @@ class DeployRow(Struct, frozen=True):
     current: bool
     images: dict[str, str]
     snapshots: dict[str, str]
-
-
-class Machine(Struct, frozen=True):
-    """One machine of a local cluster: where its daemon listens, and where its gateway answers on this host."""
-
-    name: str
-    socket: str
-    url: str
-    up: bool
 
 
 class NamespaceRow(Struct, frozen=True):
@@ -382,9 +261,3 @@ class NamespaceSeen(Struct, frozen=True):
     volumes: list[VolumeSeen]
     kept: list[KeptGeneration]
     deploys: list[DeployRow]
-
-
-class DevCluster(Struct, frozen=True):
-    name: str
-    driver: Literal["namespace", "docker"]
-    machines: list[Machine]

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import nats
 
+from dataplane.layout import founding, pointed_at
+from dataplane.nats_keys import NatsKeys
 from dataplane.nats_server import NatsServer
 
 
 async def main(folder: Path) -> None:
-    server = NatsServer(folder, 4222, "m1")
+    layout = pointed_at(folder) or founding("m1", NatsKeys(folder).public())
+    server = NatsServer(folder, "m1", layout)
     client = await nats.connect(server.url, nkeys_seed_str=server.seed(), inbox_prefix=server.inbox.encode())
     print((await client.jetstream().stream_info("KV_records")).state.last_seq)
     await client.close()

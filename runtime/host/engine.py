@@ -13,24 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime import health, logs
-from runtime.connections import established
+from runtime.connections import under_way
 from runtime.container import OPERATION
 from runtime.ending import instance_ended, run_to_end
 from runtime.host import starting, systemd
 from runtime.host.entering import enter
-from runtime.host.group import Group
+from runtime.host.group import Group, Hierarchy, hierarchies
 from runtime.host.inside import now
+from runtime.host.limits import Limits, beside, limits
 from runtime.host.logs import lines
 from runtime.host.network import Pair
 from runtime.host.place import Place, Recorded, State, sweep
 from runtime.host.session import HostSession
-from runtime.instance import Check, Condition, Ended, EngineProblem, NameTaken, Specification, Status
+from runtime.instance import AddressTaken, Check, Condition, Ended, EngineProblem, NameTaken, Specification, Status
 from runtime.network import Bridge
 
 LOOK_AGAIN = 0.02
 """Seconds between two looks at something that is on its way."""
 LAST_WORDS = 2.0
 """Seconds that a supervisor has for writing down how it went, once the rest was ended by force."""
+STANDING = 5.0
+"""Seconds that processes may take to stand still: one that waits for a disk does so only afterwards."""
 KILLED = 137
 """The exit code of what was ended together with its supervisor, which could not write it down."""
 WATCHED = 1.0
@@ -71,7 +74,8 @@ class Host:
         place = self._place(specification.id)
         if not place.there():
             starting.require(specification)
-            place.make(Recorded(specification, by, now()), starting.files(specification, self.dns))
+            made_of = starting.files(specification, self.dns, self._limits(specification))
+            place.make(Recorded(specification, by, now()), made_of)
         found = place.recorded()
         if found is None or found.by != by:
             whose = f"an instance of operation {found.by}" if found else "something that is not ours"
@@ -82,11 +86,12 @@ class Host:
         place, recorded = self._need(id)
         if self._condition(place, recorded).status in ("running", "restarting"):
             return
-        self._require_free(recorded.specification)
+        await self._require_free(recorded.specification)
         await self._clear(place)
         place.forget_state()
         self.stirred.set()
-        start = starting.Start(place, recorded.specification, self._group(id), self._pair(id), self.hidden)
+        wanted, group = recorded.specification, self._group(id)
+        start = starting.Start(place, wanted, group, self._limits(wanted), self._pair(id), self.hidden)
         try:
             await start.go(systemd=self.systemd)
         except BaseException:
@@ -106,15 +111,22 @@ class Host:
         await self._clear(place)
 
     async def pause(self, id: str) -> None:
-        """Let all of its processes stand still, those too that are started meanwhile; one that does not run is fine."""
-        group, stopped = self._group(id), set[int]()
-        while fresh := group.members() - stopped:
-            _signal(fresh, signal.SIGSTOP)
-            stopped |= fresh
+        """Let all of its processes stand still, and see it, those too that are started meanwhile; one that does not run
+        is fine. Raises EngineProblem where one does not."""
+        group, until = self._group(id), time.monotonic() + STANDING
+        while moving := group.moving():
+            _signal(moving, signal.SIGSTOP)
+            if time.monotonic() > until:
+                raise EngineProblem(f"cannot see {id} stand still: the processes {sorted(moving)} go on")
+            await asyncio.sleep(0.001)
 
     async def go_on(self, id: str) -> None:
         """Let them go on, if they stand still. Absent is fine."""
         _signal(self._group(id).members(), signal.SIGCONT)
+
+    def group(self, id: str) -> Path:
+        """Where all of its processes are: its control group."""
+        return self._group(id).path
 
     async def remove(self, id: str) -> None:
         """Stop it by force and remove it. Raises NameTaken for what is not ours."""
@@ -136,8 +148,11 @@ class Host:
         place.remove()
 
     async def _clear(self, place: Place) -> None:
-        """End everything of it, and remove its group and its interfaces."""
-        await self._group(place.id).remove()
+        """End everything of it, and remove its groups and its interfaces."""
+        group = self._group(place.id)
+        await group.remove()
+        for other in beside(group.path, _hierarchies()):
+            await Group(other).remove()
         await self._pair(place.id).remove()
 
     # ----------------------------------------------------------------------------------------------- looking
@@ -159,6 +174,10 @@ class Host:
         found = ((self._place(name), self._place(name).recorded()) for name in names)
         return [self._condition(place, recorded) for place, recorded in found if recorded]
 
+    async def statuses(self) -> dict[str, Status]:
+        """The status of each of them."""
+        return {found.id: found.status for found in await self.all()}
+
     def _condition(self, place: Place, recorded: Recorded) -> Condition:
         specification, state = recorded.specification, place.state() or State()
         members = self._group(place.id).members()
@@ -175,12 +194,17 @@ class Host:
             since=since or recorded.created_at,
             restarts=state.restarts,
             last_exit=None if status in ("created", "running") else last_exit,
+            out_of_memory=state.out_of_memory and status in ("restarting", "stopped"),
             pid=(state.pid if state.pid in members else min(members, default=None)) if status == "running" else None,
         )
 
     async def addresses(self) -> set[str]:
         """Those that its instances have, whether they run or not."""
         return {found.ip for found in await self.all() if found.ip}
+
+    async def holders(self) -> dict[str, str]:
+        """Those that are in use, with the id of who has each: an address is taken while its instance runs."""
+        return {found.ip: found.id for found in await self.all() if found.ip and self._group(found.id).members()}
 
     async def tail(self, id: str, lines: int) -> str:
         """The last lines that it wrote, to both streams; empty if it is not there."""
@@ -227,7 +251,7 @@ class Host:
     async def drained(self, id: str, ports: Sequence[int], within: float) -> None:
         """Wait until no connection to these ports of it is open, at most `within` seconds."""
         until = time.monotonic() + within
-        while (found := await self.look(id)) and found.pid and established(found.pid, ports):
+        while (found := await self.look(id)) and found.pid and under_way(found.pid, ports):
             if time.monotonic() > until:
                 return
             await asyncio.sleep(LOOK_AGAIN)
@@ -244,10 +268,17 @@ class Host:
         found = self._condition(place, recorded)
         if found.status != "running" or found.pid is None:
             raise EngineProblem(f"cannot run {argv[0]} in {id}: it is not running")
-        session = await enter(recorded.specification, argv, found.pid, self._group(id).door, terminal=tty)
+        groups = self._limits(recorded.specification).command
+        session = await enter(recorded.specification, argv, found.pid, groups, terminal=tty)
         if tty:
             await session.resize(rows, columns)
         return session
+
+    async def begin(self, id: str, *, tty: bool = False, rows: int = 24, columns: int = 80) -> HostSession:
+        """Start an instance that was made `attached`, and run its command in it. The caller closes the session."""
+        _, recorded = self._need(id)
+        await self.start(id)
+        return await self.open_exec(id, recorded.specification.command or (), tty=tty, rows=rows, columns=columns)
 
     # ------------------------------------------------------------------------------------------------- parts
 
@@ -260,6 +291,9 @@ class Host:
     def _group(self, id: str) -> Group:
         return Group(systemd.unit_group(self.groups, id) if self.systemd else self.groups / id)
 
+    def _limits(self, wanted: Specification) -> Limits:
+        return limits(self._group(wanted.id).path, wanted.bounds, _hierarchies())
+
     def _need(self, id: str) -> tuple[Place, Recorded]:
         place = self._place(id)
         recorded = place.recorded()
@@ -267,13 +301,14 @@ class Host:
             raise EngineProblem(f"there is no instance {id}")
         return place, recorded
 
-    def _require_free(self, wanted: Specification) -> None:
-        """An address is taken while its instance runs, and no longer."""
-        for other in map(Place, self.folder.iterdir()):
-            found = other.recorded()
-            same = found and other.id != wanted.id and wanted.ip and found.specification.ip == wanted.ip
-            if same and self._group(other.id).members():
-                raise EngineProblem(f"cannot start {wanted.id}: {other.id} has the address {wanted.ip}")
+    async def _require_free(self, wanted: Specification) -> None:
+        holder = (await self.holders()).get(wanted.ip or "", wanted.id)
+        if holder != wanted.id:
+            raise AddressTaken(f"cannot start {wanted.id}: {holder} has its address {wanted.ip}")
+
+
+def _hierarchies() -> list[Hierarchy]:
+    return hierarchies(Path("/proc/self/mountinfo").read_text())
 
 
 def _signal(members: Iterable[int], way: signal.Signals) -> None:

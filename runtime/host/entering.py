@@ -1,7 +1,7 @@
-"""A command in a running instance: in its namespaces and its control group, as its user, with its variables."""
+"""A command in a running instance: in its namespaces and its control groups, as its user, with its variables."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from runtime.instance import EngineProblem, Specification
 
 
 async def enter(
-    specification: Specification, argv: Sequence[str], pid: int, door: Path, *, terminal: bool
+    specification: Specification, argv: Sequence[str], pid: int, groups: Iterable[Path], *, terminal: bool
 ) -> HostSession:
     """Start it in the namespaces of `pid`. Raises EngineProblem."""
-    told = {**settings(specification, argv), "door": str(door), "terminal": terminal}
+    told = {**settings(specification, argv, groups), "terminal": terminal}
     fd = _written(told)
     try:
         words = ("nsenter", f"--target={pid}", *NAMESPACES, "--", *PROGRAM, "enter", str(fd))

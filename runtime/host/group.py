@@ -14,6 +14,8 @@ from pathlib import Path
 from runtime.instance import EngineProblem
 
 LOOK_AGAIN = 0.01
+STILL = frozenset("TtZX")
+"""States of proc(5) in which a thread does nothing: stopped, traced, dead."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Group:
     def members(self) -> set[int]:
         """Every living process in it and below it; empty where there is no such group. Raises OSError."""
         return {pid for group in self._tree() for pid in _pids(group)}
+
+    def moving(self) -> set[int]:
+        """Its processes of which not every thread stands still. Raises OSError."""
+        return {pid for pid in self.members() if _states(pid) - STILL}
 
     async def kill(self, within: float = 10.0, spare: int | None = None) -> None:
         """End every process in it by force (but `spare`), and see them gone. Raises EngineProblem when time is up."""
@@ -86,28 +92,55 @@ def control_groups(folder: Path, *, systemd: bool) -> Path:
     return root if systemd else root / f"ployz-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
-def hierarchy(mountinfo: str) -> Path:
-    """Where a hierarchy of control groups is mounted, by the text of /proc/self/mountinfo: v2 before v1.
+@dataclass(frozen=True)
+class Hierarchy:
+    """Where control groups are mounted; `words` are the options of the mount, of v1 its controllers among them."""
 
-    Any of v1 would do, for nothing is limited by it; that of the init system is used by nobody else. Raises
+    path: Path
+    version: int
+    words: tuple[str, ...]
+
+    @property
+    def rank(self) -> int:
+        """The larger, the rather we make our groups there."""
+        if self.version == 2:
+            return 3
+        return 2 if "name=systemd" in self.words else 1 if "pids" in self.words else 0
+
+
+def hierarchies(mountinfo: str) -> list[Hierarchy]:
+    """All that are mounted, by the text of /proc/self/mountinfo."""
+    return [found for line in mountinfo.splitlines() if (found := _hierarchy(line))]
+
+
+def hierarchy(mountinfo: str) -> Path:
+    """The one that our groups are made in: v2 before v1.
+
+    Any of v1 would do, because instances are only found by it; that of the init system is used by nobody else. Raises
     EngineProblem where there is none.
     """
-    found = {rank: path for rank, path in map(_ranked, mountinfo.splitlines()) if rank}
+    found = {each.rank: each.path for each in hierarchies(mountinfo) if each.rank}
     if not found:
         raise EngineProblem("this machine has no control groups, which services on the host need: mount cgroup2")
     return found[max(found)]
 
 
-def _ranked(line: str) -> tuple[int, Path]:
+def _hierarchy(line: str) -> Hierarchy | None:
     mount, _, system = line.partition(" - ")
     kind, _, options = system.partition(" ")
+    if kind not in ("cgroup", "cgroup2"):
+        return None
     path = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), mount.split()[4])
-    if kind == "cgroup2":
-        return 3, Path(path)
-    if kind == "cgroup":
-        words = options.split(" ")[-1].split(",")
-        return (2 if "name=systemd" in words else 1 if "pids" in words else 0), Path(path)
-    return 0, Path(path)
+    return Hierarchy(Path(path), 2 if kind == "cgroup2" else 1, tuple(options.split(" ")[-1].split(",")))
+
+
+def _states(pid: int) -> set[str]:
+    """The states of a process's threads, as proc(5) has them; none if it is gone."""
+    found = set()
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return found
 
 
 def _pids(group: Path) -> set[int]:

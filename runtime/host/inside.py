@@ -3,15 +3,13 @@
 `inside.py supervise FOLDER DOOR` runs in an instance's namespaces: it joins the control group whose `cgroup.procs`
 is DOOR, waits until the daemon says that everything is prepared, and then runs the command, writes its log, and
 starts it again when it fails. It lives as long as the instance, with or without a daemon. `inside.py enter FD` reads
-what it is to become from a descriptor. It runs by its path with the standard library alone, so that it stays small.
+what it is to become from a descriptor. It runs by its path, with the standard library and two
+neighbours alone, so that it stays small.
 """
 
-import ctypes
 import fcntl
-import grp
 import json
 import os
-import pwd
 import select
 import signal
 import sys
@@ -21,14 +19,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":  # by its path, and what it needs lies beside it
+    sys.path.append(str(Path(__file__).parents[2]))
+
+from runtime.host.becoming import become
+from runtime.host.libc import make_read_only, stand_apart
+
 PIECE = 16 * 1024
-LARGEST_LOG = 50_000_000
-"""Bytes of a log file before it is turned over; one older file is kept."""
 FIRST_PAUSE, LONGEST_PAUSE, CALM = 0.1, 60.0, 10.0
 """Seconds before the first restart, at most, and that a run must last for the pauses to begin anew."""
 PATIENCE = 30.0
 """Seconds that the daemon may take to begin preparing."""
-PR_SET_PDEATHSIG = 1
 NOT_FOUND = 127
 
 
@@ -38,9 +39,13 @@ def now() -> str:
 
 
 class Log:
-    """`log` in the current folder, lines of `<time> <stream> <F or P, a part> <text>`, and `log.1` before it."""
+    """`log` in the current folder, lines of `<time> <stream> <F or P, a part> <text>`, and `log.1` before it.
 
-    def __init__(self) -> None:
+    Each of the two has at most `largest` bytes.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
         self.fd = self._opened()
         self.size = os.fstat(self.fd).st_size
         self.open_lines: dict[str, bytes] = {}
@@ -65,7 +70,7 @@ class Log:
     def _write(self, stream: str, kind: bytes, text: bytes) -> None:
         line = b"%s %s %s %s\n" % (now().encode(), stream.encode(), kind, text)
         try:
-            if self.size + len(line) > LARGEST_LOG:
+            if self.size + len(line) > self.largest:
                 self._turn_over()
             os.write(self.fd, line)
         except OSError:
@@ -85,7 +90,8 @@ class Supervisor:
     """One instance: `settings` is what to run, `door` its control group's `cgroup.procs`."""
 
     def __init__(self, settings: dict[str, Any], door: Path) -> None:
-        self.settings, self.door, self.log = settings, door, Log()
+        self.settings, self.log = settings, Log(settings["log"])
+        self.doors = {door, *map(Path, settings["doors"])}
         self.state: dict[str, Any] = {"status": "waiting", "supervisor": os.getpid(), "restarts": 0}
         self.child, self.asked_to_end = 0, False
         self.wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -108,22 +114,32 @@ class Supervisor:
         os.replace("state.new", "state.json")
 
     def prepared(self) -> bool:
-        """Wait for the word of the daemon. Without it, nothing runs: what was begun goes with us."""
+        """Wait for the words of the daemon. Without them, nothing runs: what was begun goes with us.
+
+        From the first one on, that it has begun, its end is told by the line: that takes as long as it takes.
+        """
         fd = os.open("go", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.tell()
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        came = poll.poll(PATIENCE * 1000)
-        word = os.read(fd, 1) if came else b""
+        begun = self._word(fd, PATIENCE * 1000)
+        word = self._word(fd, None) if begun else b""
         os.close(fd)
         return word == b"g" and not self.asked_to_end
+
+    def _word(self, fd: int, within: float | None) -> bytes:
+        """The next one; none where the daemon has hung up, somebody asks us to end, or time (milliseconds) is up."""
+        poll = select.poll()
+        for each in (fd, self.wake):
+            poll.register(each, select.POLLIN)
+        return os.read(fd, 1) if fd in dict(poll.poll(within)) else b""
 
     def supervise(self) -> int:
         """Run the command until it ends for good; its last exit code."""
         pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
+            kills = _kills(self.settings["kills"])
             code = self._once()
+            self.tell(out_of_memory=_kills(self.settings["kills"]) > kills)
             if self.asked_to_end or code == 0 or not self.settings["survives"] or self.state["status"] == "failed":
                 return code
             pause = FIRST_PAUSE if time.monotonic() - began >= CALM else pause
@@ -210,7 +226,7 @@ class Supervisor:
 
     def _end_the_rest(self) -> None:
         """As in a container, nothing outlives the first process."""
-        while rest := {int(pid) for pid in self.door.read_text().split()} - {0, os.getpid()}:
+        while rest := {int(pid) for door in self.doors for pid in _read(door).split()} - {0, os.getpid()}:
             for pid in rest:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -226,50 +242,17 @@ class Supervisor:
                 os.read(self.wake, 4096)
 
 
-def become(settings: dict[str, Any]) -> None:
-    """Take on user, folder and environment, and become the command. Raises OSError, LookupError."""
-    argv, env = settings["argv"], settings["env"]
-    uid, gid, groups, home = identity(settings.get("user"))
-    os.chdir(settings.get("workdir") or "/")
-    os.setgroups(groups)
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
-    if settings.get("dies_with_us"):
-        # After the change of user, which forgets it (prctl(2)).
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    for number in (signal.SIGPIPE, signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
-    environment = {"HOME": home, **env}
+def _kills(file: str | None) -> int:
+    """How many processes the kernel has ended because their group took too much memory."""
+    words = _read(Path(file)).split() if file else []
+    return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
+
+
+def _read(file: Path) -> str:
     try:
-        os.execvpe(argv[0], argv, environment)
-    except OSError as failure:
-        raise OSError(f"cannot run {argv[0]}: {failure.strerror}") from failure
-
-
-def identity(user: str | None) -> tuple[int, int, list[int], str]:
-    """uid, gid, further groups and home of `name`, `uid`, `name:group` or `uid:gid`. Raises LookupError."""
-    name, _, group = (user or "0").partition(":")
-    if name.isdigit():
-        found = next((each for each in pwd.getpwall() if each.pw_uid == int(name)), None)
-        uid, gid, home = int(name), found.pw_gid if found else 0, found.pw_dir if found else "/"
-    else:
-        try:
-            found = pwd.getpwnam(name)
-        except KeyError:
-            raise LookupError(f"this machine has no user {name}") from None
-        uid, gid, home = found.pw_uid, found.pw_gid, found.pw_dir
-    if group:
-        return uid, _gid(group), [_gid(group)], home
-    return uid, gid, os.getgrouplist(found.pw_name, gid) if found else [gid], home
-
-
-def _gid(group: str) -> int:
-    if group.isdigit():
-        return int(group)
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise LookupError(f"this machine has no group {group}") from None
+        return file.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _drain(fd: int) -> bytes:
@@ -283,16 +266,25 @@ def _drain(fd: int) -> bytes:
 def supervise(folder: str, door: str) -> int:
     """Be the supervisor of the instance of that folder, unless it has one; 0 when there is nothing to do."""
     try:
-        os.chdir(folder)  # and all names below are relative: the folder is about to be hidden here
+        stand_apart(folder)  # and all names below are relative: the folder is about to be hidden here
         Path(door).write_text("0")  # if the group is gone, so is the wish for this instance
         held = os.open("held", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         settings = json.loads(Path("run.json").read_text())
+        if settings["supervisor"]:
+            os.makedirs(settings["supervisor"], exist_ok=True)
+            (Path(settings["supervisor"]) / "cgroup.procs").write_text("0")
     except (FileNotFoundError, BlockingIOError):
         return 0
     supervisor = Supervisor(settings, Path(door))
     if not supervisor.prepared():
         return 0
+    if settings["read_only"] is not None:
+        try:
+            make_read_only(settings["read_only"])
+        except OSError as failure:
+            supervisor.tell(status="failed", why=f"its root cannot be made read-only: {failure}")
+            return NOT_FOUND
     return supervisor.end(supervisor.supervise())
 
 
@@ -300,7 +292,6 @@ def enter(fd: int) -> int:
     """Become a command in the instance whose namespaces this process is in already."""
     settings = json.loads(_drain(fd))
     try:
-        Path(settings["door"]).write_text("0")
         if settings["terminal"]:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         become(settings)

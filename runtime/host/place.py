@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class State(Struct, frozen=True):
     finished_at: str | None = None
     exit: int | None = None
     why: str = ""
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ class Place:
         except (OSError, msgspec.MsgspecError):
             return State("stopped")
 
-    def make(self, recorded: Recorded, files: dict[str, str]) -> bool:
+    def make(self, recorded: Recorded, files: Mapping[str, bytes]) -> bool:
         """Make it with these further files; False, and nothing is changed, where something has its name already."""
         new = self.folder.with_name(f".{self.id}.new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True, mode=0o700)
         os.mkfifo(new / "go", 0o600)
-        contents = {"instance.json": msgspec.json.encode(recorded), **{n: t.encode() for n, t in files.items()}}
+        contents = {"instance.json": msgspec.json.encode(recorded), **files}
         for name, content in contents.items():
             _write(new / name, content)
         try:

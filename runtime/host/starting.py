@@ -16,8 +16,9 @@ import msgspec
 
 from runtime.command import CommandError, detach, run
 from runtime.host import mounts
+from runtime.host.becoming import identity
 from runtime.host.group import Group
-from runtime.host.inside import identity
+from runtime.host.limits import Limits
 from runtime.host.network import Pair
 from runtime.host.place import Place, State
 from runtime.host.program import PROGRAM, settings
@@ -27,6 +28,10 @@ from runtime.instance import EngineProblem, Specification
 LOOK_AGAIN = 0.01
 PREPARING = 20.0
 """Seconds that a supervisor may take to be there, and to start the command once it is told to."""
+BEGUN, GO = b"b", b"g"
+"""What the supervisor is told: that it is being prepared, however long that takes, and that it is."""
+HOLDS = ("sleep", "infinity")
+"""What runs in an instance that is talked to: it is there for the command, which is somebody's who comes in."""
 STOPPING = 10.0
 """Seconds that are added to an instance's grace before systemd, when the machine goes down, ends it by force."""
 
@@ -42,12 +47,21 @@ def require(specification: Specification) -> None:
         raise EngineProblem(f"cannot create {specification.id}: {error.args[0]}") from error
 
 
-def files(specification: Specification, dns: str | None) -> dict[str, str]:
+def files(specification: Specification, dns: str | None, limits: Limits) -> dict[str, bytes]:
     """What lies in its folder, besides what it was made from."""
     switch = Path(mounts.SWITCH)
-    told = {**settings(specification, specification.command or ()), "survives": specification.survives}
+    command = HOLDS if specification.attached else specification.command or ()
+    told = settings(specification, command, limits.command)
+    told |= {
+        "survives": specification.survives,
+        "dies_with_us": True,
+        "log": specification.bounds.log // 2,
+        "supervisor": limits.supervisor and str(limits.supervisor),
+        "kills": limits.kills and str(limits.kills),
+        "read_only": mounts.written(specification) if specification.bounds.read_only else None,
+    }
     return {
-        "run.json": msgspec.json.encode({**told, "dies_with_us": True}).decode(),
+        "run.json": msgspec.json.encode(told),
         **mounts.files(specification, dns, switch.read_text() if switch.exists() else ""),
     }
 
@@ -59,6 +73,7 @@ class Start:
     place: Place
     specification: Specification
     group: Group
+    limits: Limits
     pair: Pair
     hidden: tuple[Path, ...]
 
@@ -69,8 +84,9 @@ class Start:
             await self._launch(systemd=systemd)
             pid = (await self._until(lambda _: True)).supervisor
             with self._line() as line:
+                os.write(line, BEGUN)
                 await self._prepare(pid)
-                os.write(line, b"g")
+                os.write(line, GO)
                 told = await self._until(lambda state: state.status != "waiting")
         except (CommandError, OSError) as error:
             raise EngineProblem(f"cannot start {self.place.id}: {error}") from error
@@ -94,6 +110,7 @@ class Start:
             os.close(line)
 
     async def _prepare(self, pid: int) -> None:
+        self.limits.apply()
         if self.specification.ip:
             await self.pair.join(pid, self.specification.ip)
         inside = ("nsenter", f"--target={pid}", "--mount", "--")

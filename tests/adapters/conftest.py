@@ -1,4 +1,4 @@
-"""The grounds of the ZFS suites: a fresh root for each test, fake or in the one real pool of its module."""
+"""What suites of real parts stand on: one engine or pool a module; for ZFS a fresh root, or a fake, for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from dataplane.zfs import Zfs
+from tests.adapters.engines import RealEngine, real_engine
 from tests.adapters.pools import GROUNDS, Ground, ground_of, opened_pool
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[RealEngine]:
+    """A real engine, started for the first test that wants it."""
+    with real_engine() as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -85,6 +85,27 @@ def real_engine(*more: str, ended_by: Sequence[int] = ()) -> Iterator[RealEngine
         shutil.rmtree(folder)
 
 
+@contextmanager
+def bare_engine(data: Path | None = None) -> Iterator[RealEngine]:
+    """Start an engine beside the other one that has no network, and only keeps images; perhaps on a disk of its own."""
+    with tempfile.TemporaryDirectory(prefix="q") as name:
+        folder = Path(name)
+        place = EnginePlace(folder, folder / "s", "")
+        words = ("--data-root", data or folder / "data", "--exec-root", folder / "exec", "-H", f"unix://{place.socket}",
+                 "-p", place.pid_file, "--bridge=none", "--iptables=false")  # fmt: skip
+        pid = asyncio.run(detach("dockerd", *words, log=folder / "log"))
+        instances = Docker(place.socket, "none", files=folder / "files")
+        try:
+            asyncio.run(engine_answers(place.socket))
+            raw = docker.APIClient(f"unix://{place.socket}", version="auto", timeout=60)
+            yield RealEngine(place, instances, raw, pid)
+            raw.close()
+        finally:
+            instances.close()
+            _end(pid)
+            asyncio.run(_unmount(folder))
+
+
 async def _started(place: EnginePlace, more: Sequence[str]) -> int:
     await prepare_engine(place)
     pid = await detach(*engine_command(place), *more, log=place.folder / "log")
@@ -135,4 +156,15 @@ def specification(image: str, *command: str, id: str = "", ip: str = "", **more:
     return Specification(name, image, address, labels, command=command or FOREVER, runtime=runtime, **more)
 
 
-__all__ = ["BRIDGE", "FOREVER", "IMAGE", "OPERATION", "Mount", "RealEngine", "packed", "real_engine", "specification"]
+__all__ = [
+    "BRIDGE",
+    "FOREVER",
+    "IMAGE",
+    "OPERATION",
+    "Mount",
+    "RealEngine",
+    "bare_engine",
+    "packed",
+    "real_engine",
+    "specification",
+]

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runtime.docker import Docker
+from runtime.engines import Engines
 from runtime.host.engine import IMAGE, Host
-from runtime.host.group import Group, hierarchy
+from runtime.host.group import Group, control_groups
+from runtime.host.systemd import is_init
+from runtime.standstill import Standstills
 from tests.adapters.engines import BRIDGE
 
 
@@ -16,8 +20,8 @@ from tests.adapters.engines import BRIDGE
 def real_host(dns: str | None = None) -> Iterator[Host]:
     """An engine on a bridge that is there already; in the end nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="ph"))
-    groups = hierarchy(Path("/proc/self/mountinfo").read_text()) / folder.name
-    host = Host(folder / "data" / "host", BRIDGE, groups, dns, (folder / "data",))
+    groups = control_groups(folder, systemd=is_init())
+    host = Host(folder / "data" / "host", BRIDGE, groups, dns, (folder / "data",), systemd=is_init())
     host.adopt()
     try:
         yield host
@@ -26,10 +30,16 @@ def real_host(dns: str | None = None) -> Iterator[Host]:
         shutil.rmtree(folder)
 
 
+def both(docker: Docker, host: Host) -> Engines:
+    """What a machine has: both engines as one."""
+    return Engines(docker, host, Standstills(host.folder.parent / "standstill.log"))
+
+
 async def _ended(host: Host) -> None:
     for found in await host.all():
         await host.remove(found.id)
-    await Group(host.groups).remove()
+    if not host.systemd:
+        await Group(host.groups).remove()
 
 
-__all__ = ["IMAGE", "Host", "real_host"]
+__all__ = ["IMAGE", "Host", "both", "real_host"]

@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
+from dataplane.calls import CallFailed
+from dataplane.entry import Moved, StoreDown
+from dataplane.store_move import MoveProblem
 from runtime.command import CommandError
 from tests.adapters.bridge import ip
 
@@ -64,6 +67,26 @@ def on(number: int, effort: Callable[[], Awaitable[T]]) -> T:
     return result  # type: ignore[no-any-return]
 
 
+@contextmanager
+def beside(number: int, effort: Callable[[], Awaitable[object]]) -> Iterator[None]:
+    """Have something done in a machine's namespace meanwhile, and kill it then. What it raised before is raised."""
+    receiving, sending = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=_enter_and_do, args=(number, effort, sending))
+    child.start()
+    sending.close()
+    try:
+        yield
+    finally:
+        child.kill()
+        child.join()
+    try:
+        result = receiving.recv()
+    except EOFError:
+        return
+    if isinstance(result, BaseException):
+        raise result
+
+
 def _enter_and_do(number: int, effort: Callable[[], Awaitable[object]], sending: Any) -> None:
     handle = os.open(f"/run/netns/{_name(number)}", os.O_RDONLY)
     if ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWNET):
@@ -75,7 +98,7 @@ def _enter_and_do(number: int, effort: Callable[[], Awaitable[object]], sending:
 
     try:
         sending.send(asyncio.run(done()))
-    except (AssertionError, OSError, CommandError) as failure:
+    except (AssertionError, OSError, CommandError, StoreDown, Moved, CallFailed, MoveProblem) as failure:
         sending.send(failure)
 
 

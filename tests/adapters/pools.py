@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -44,6 +45,10 @@ class Ground(Protocol):
     def in_use(self, dataset: str) -> Iterator[None]:
         """Keep a mounted dataset busy."""
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Leave no room in the pool, meanwhile."""
+
 
 @dataclass
 class FakeGround:
@@ -67,6 +72,12 @@ class FakeGround:
         self.fake.busy.add(dataset)
         yield
         self.fake.busy.discard(dataset)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        self.fake.full = True
+        yield
+        self.fake.full = False
 
 
 @dataclass
@@ -95,8 +106,41 @@ class RealGround:
         with self._place(dataset, "in-use").open("wb"):
             yield
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """A stranger writes until nothing goes any more, however little."""
+        filler, place = f"{self.zfs.root}/filler", self.folder / "filler"
+        act(self.zfs, "create", "-o", "compression=off", filler)
+        _write_until_full(place / "filler")
+        yield
+        (place / "filler").unlink()
+        asyncio.run(self._give_back(filler))
+
+    async def _give_back(self, filler: str) -> None:
+        """It is busy for some moments, and what is freed is free some moments later."""
+        async with asyncio.timeout(30):
+            while await self.zfs.tool.change("destroy", filler):
+                await asyncio.sleep(0.05)
+            while (space := await self.zfs.space()).used > space.size / 2:
+                await asyncio.sleep(0.05)
+
     def _place(self, dataset: str, key: str) -> Path:
         return self.folder / dataset.removeprefix(f"{self.zfs.root}/") / key
+
+
+def _write_until_full(path: Path) -> None:
+    """Nothing of 512 bytes goes any more, for a second."""
+    last, size = time.monotonic(), 1 << 20
+    with path.open("wb", buffering=0) as file:
+        while time.monotonic() < last + 1:
+            try:
+                file.write(os.urandom(size))
+                os.fsync(file.fileno())
+                last = time.monotonic()
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                size = max(size // 2, 512)
 
 
 def require_sandbox() -> None:
@@ -106,10 +150,10 @@ def require_sandbox() -> None:
 
 
 @contextmanager
-def opened_pool(folder: Path) -> Iterator[Zfs]:
-    """A real file-backed pool, gone with its zfs-fuse when left."""
+def opened_pool(folder: Path, name: str = "test") -> Iterator[Zfs]:
+    """A real file-backed pool, gone when left, and so is the zfs-fuse that was started for it."""
     require_sandbox()
-    wish = PoolWish("test", folder, size=SIZE)
+    wish = PoolWish(name, folder, size=SIZE)
     yield asyncio.run(open_pool(wish))
     clear(wish)
 

@@ -10,7 +10,6 @@ import pytest
 
 from daemon.node import Instances
 from runtime.container import OPERATION
-from runtime.engines import Engines
 from runtime.instance import (
     AddressTaken,
     Check,
@@ -22,9 +21,9 @@ from runtime.instance import (
     NotReady,
     Specification,
 )
-from tests.adapters.engines import BRIDGE, FOREVER, IMAGE, RealEngine, packed, real_engine, specification
+from tests.adapters.engines import BRIDGE, FOREVER, IMAGE, RealEngine, packed, specification
 from tests.adapters.hosts import IMAGE as NO_IMAGE
-from tests.adapters.hosts import Host, real_host
+from tests.adapters.hosts import Host, both, real_host
 from tests.fakes.engine import FakeEngine, Program
 
 NEVER_READY = Check(exec=("false",), every=0.05, timeout=0.5)
@@ -72,12 +71,6 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[RealEngine]:
-    with real_engine() as engine:
-        yield engine
-
-
-@pytest.fixture(scope="module")
 def host(real: RealEngine) -> Iterator[Host]:
     assert real.instances, "its bridge is ours too"
     with real_host() as engine:
@@ -95,15 +88,15 @@ def containers(request: pytest.FixtureRequest) -> Bench:
 
 
 def _bench(request: pytest.FixtureRequest) -> Bench:
-    if request.param == "host":
-        processes: Host = request.getfixturevalue("host")
-        both = Engines(request.getfixturevalue("real").instances, processes)
-        return Bench(both, NO_IMAGE, None, None, processes)
     if request.param == "fake":
         fake = FakeEngine(exists=lambda path: Path(path).exists(), unknown={"nowhere/nothing:1", "sha256:" + "0" * 64})
         return Bench(fake, asyncio.run(fake.resolve(IMAGE)), fake, None)
     engine: RealEngine = request.getfixturevalue("real")
-    return Bench(engine.instances, asyncio.run(engine.instances.resolve(IMAGE)), None, engine)
+    processes: Host = request.getfixturevalue("host")
+    engines = both(engine.instances, processes)
+    if request.param == "host":
+        return Bench(engines, NO_IMAGE, None, None, processes)
+    return Bench(engines, asyncio.run(engines.resolve(IMAGE)), None, engine)
 
 
 async def started(bench: Bench, *command: str, by: str = "op-1", survives: bool = False) -> Specification:
@@ -226,6 +219,29 @@ def test_all_are_listed(bench: Bench) -> None:
         found = {each.id: each for each in await bench.instances.all()}
         assert found[one.id] == await condition(bench, one.id)
         assert found[two.id].status == "created"
+
+    asyncio.run(scenario())
+
+
+def test_the_list_tells_the_status_that_a_look_tells(bench: Bench) -> None:
+    async def scenario() -> None:
+        words = bench.program("sh", "-c", "exit 3", does=Program(exits=3))
+        runs, failing = await started(bench), specification(bench.image, *words)
+        await bench.instances.create(failing, "op-2")
+        assert (await bench.instances.statuses())[failing.id] == "created"
+        await bench.instances.start(failing.id)
+        for step in (
+            bench.instances.pause([runs.id], "op-3"),
+            bench.instances.go_on([runs.id], "op-3"),
+            bench.instances.stop(runs.id, 0),
+            bench.instances.stop(failing.id, 0),
+        ):
+            await step
+            told = (await bench.instances.statuses())[runs.id]
+            assert told == (await condition(bench, runs.id)).status
+        assert (await bench.instances.statuses())[failing.id] == "stopped"
+        await bench.instances.remove(runs.id)
+        assert runs.id not in await bench.instances.statuses()
 
     asyncio.run(scenario())
 

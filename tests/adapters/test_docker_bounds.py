@@ -1,22 +1,13 @@
 """Docker itself: what an instance may do and use, its files, and what becomes of one that takes too much."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from runtime.instance import Bounds, Specification
-from tests.adapters.engines import IMAGE, RealEngine, real_engine, specification
+from tests.adapters.engines import IMAGE, RealEngine, specification
 
 MEMORY = 32 * 2**20
-
-
-@pytest.fixture(scope="module")
-def real() -> Iterator[RealEngine]:
-    with real_engine() as engine:
-        yield engine
 
 
 async def made(real: RealEngine, *command: str, **more: Any) -> Specification:
@@ -81,23 +72,6 @@ def test_without_settings_it_has_none_of_it(real: RealEngine) -> None:
         assert real.raw.inspect_container(id)["HostConfig"]["Memory"] == 0
 
     asyncio.run(scenario())
-
-
-def test_one_that_takes_more_memory_than_it_may_is_killed_and_that_is_told(real: RealEngine) -> None:
-    async def scenario() -> None:
-        hog = "x=$(echo xxxxxxxxxxxxxxxx); while true; do x=$x$x; done"
-        id = await started(real, "sh", "-c", hog, bounds=Bounds(memory=MEMORY), survives=False)
-        assert (await real.instances.ended(id, 30)).code == 137
-        found = await real.instances.look(id)
-        assert found
-        assert (found.last_exit, found.out_of_memory) == (137, True)
-        plain = await started(real, "sh", "-c", "exit 137", survives=False)
-        await real.instances.ended(plain, 10)
-        found = await real.instances.look(plain)
-        assert found
-        assert (found.last_exit, found.out_of_memory) == (137, False)
-
-    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_it_finds_its_files_and_can_change_none(real: RealEngine) -> None:

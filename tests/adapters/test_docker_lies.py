@@ -7,7 +7,7 @@ import pytest
 
 from runtime.docker import Docker
 from runtime.instance import EngineProblem, EngineUnavailable, Specification
-from tests.adapters.engines import BRIDGE, IMAGE, RealEngine, real_engine, specification
+from tests.adapters.engines import BRIDGE, IMAGE, RealEngine, specification
 from tests.adapters.liar import Liar, Lie, lying
 
 ABOUT = {
@@ -19,12 +19,6 @@ ABOUT = {
 }
 WANTED = {"create": "created", "start": "running", "stop": "stopped", "remove": None, "take back": None}
 DONE: list[tuple[str, Lie]] = [(verb, lie) for verb in ABOUT for lie in ("done and error", "done and half")]
-
-
-@pytest.fixture(scope="module")
-def real() -> Iterator[RealEngine]:
-    with real_engine() as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")

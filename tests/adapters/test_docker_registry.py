@@ -12,7 +12,7 @@ import pytest
 
 from runtime.command import detach
 from runtime.instance import Credentials, ImageMissing, RegistryRefused
-from tests.adapters.engines import IMAGE, RealEngine, packed, real_engine, specification
+from tests.adapters.engines import IMAGE, RealEngine, packed, specification
 
 REGISTRY = "127.0.0.1:5000"
 NAME = f"{REGISTRY}/shop/web"
@@ -28,12 +28,6 @@ storage:
 http:
   addr: {address}
 """
-
-
-@pytest.fixture(scope="module")
-def real() -> Iterator[RealEngine]:
-    with real_engine() as engine:
-        yield engine
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +83,7 @@ def test_an_image_is_fetched_by_digest(real: RealEngine, registry: None) -> None
         publish(real, "1", "first")
         digest = await real.instances.resolve(f"{NAME}:1")
         assert digest.startswith(f"{NAME}@sha256:")
+        assert digest not in {image.digest for image in await real.instances.images()}
         with pytest.raises(ImageMissing, match="not to be pulled"):
             await real.instances.resolve(f"{NAME}:1", pull="never")
         wanted = specification(digest)
@@ -100,6 +95,7 @@ def test_an_image_is_fetched_by_digest(real: RealEngine, registry: None) -> None
         found = await real.instances.look(wanted.id)
         assert found is not None
         assert (found.status, found.image) == ("running", digest)
+        assert (f"{NAME}:1", digest) in {(image.name, image.digest) for image in await real.instances.images()}
         for pull in ("missing", "always", "never"):
             assert await real.instances.resolve(f"{NAME}:1", pull=pull) == digest, "it is the same image as before"
         await real.instances.fetch(f"{NAME}:1", digest)
@@ -122,6 +118,7 @@ def test_a_tag_that_moves_at_its_registry(real: RealEngine, registry: None) -> N
         real.raw.remove_image(old, force=True)
         await real.instances.fetch(image, old)
         assert await real.instances.resolve(old, pull="never") == old
+        assert (old, old) in {(image.name, image.digest) for image in await real.instances.images()}, "which has no tag"
         assert await real.instances.resolve(image, pull="never") == new, "the past does not move the tag back"
 
     asyncio.run(scenario())

@@ -6,27 +6,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runtime.engines import Engines
 from runtime.host.engine import Host
 from runtime.host.group import Group
-from runtime.instance import Check, Condition, EngineProblem, Mount, NotReady
-from tests.adapters.engines import IMAGE, RealEngine, real_engine, specification
+from runtime.instance import AddressTaken, Check, Condition, EngineProblem, Mount, NotReady, Specification
+from tests.adapters.engines import BRIDGE, FOREVER, IMAGE, RealEngine, specification
 from tests.adapters.hosts import IMAGE as NO_IMAGE
-from tests.adapters.hosts import real_host
+from tests.adapters.hosts import both, real_host
 
 DEAF = ("sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done")
 SERVER = ("python3", "-m", "http.server", "8080", "--directory", "/srv")
-
-
-@pytest.fixture(scope="module")
-def real() -> Iterator[RealEngine]:
-    with real_engine() as engine:
-        yield engine
 
 
 @pytest.fixture
@@ -74,7 +69,7 @@ async def until(host: Host, id: str, holds: Callable[[Condition], bool]) -> Cond
 
 
 def group(host: Host, id: str) -> Group:
-    return Group(host.groups / id)
+    return Group(host.group(id))
 
 
 def test_what_a_process_is_given(host: Host, tmp_path: Path) -> None:
@@ -170,7 +165,7 @@ def test_it_is_found_again_by_whoever_comes_next(host: Host) -> None:
     async def scenario() -> None:
         id = await started(host, survives=True)
         before = await condition(host, id)
-        again = Host(host.folder, host.bridge, host.groups, host.dns, host.hidden)
+        again = replace(host)
         again.adopt()
         assert await again.all() == [before]
         assert before.pid
@@ -182,14 +177,20 @@ def test_it_is_found_again_by_whoever_comes_next(host: Host) -> None:
     asyncio.run(scenario())
 
 
+async def without_supervisor(host: Host) -> tuple[str, int | None]:
+    """One of several processes, whose supervisor was killed; and the pid of its first one."""
+    id = await started(host, "sh", "-c", "setsid sleep 1000 & wait")
+    await until(host, id, lambda _: len(group(host, id).members()) >= 3)
+    state = host._place(id).state()
+    assert state
+    os.kill(state.supervisor, signal.SIGKILL)
+    return id, state.pid
+
+
 def test_what_is_left_of_one_whose_supervisor_was_killed_is_told_and_ended(host: Host) -> None:
     async def scenario() -> None:
-        id = await started(host, "sh", "-c", "setsid sleep 1000 & wait")
-        await until(host, id, lambda _: len(group(host, id).members()) >= 3)
-        state = host._place(id).state()
-        assert state
-        os.kill(state.supervisor, signal.SIGKILL)
-        found = await until(host, id, lambda c: c.pid != state.pid)
+        id, first = await without_supervisor(host)
+        found = await until(host, id, lambda c: c.pid != first)
         assert found.status == "running", "a process of it still runs: nobody else may start on its data"
         await host.stop(id, 1)
         found = await condition(host, id)
@@ -203,10 +204,10 @@ def test_what_is_left_of_one_whose_supervisor_was_killed_is_told_and_ended(host:
 STARTS = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from runtime.host import engine, starting
+from runtime.host import engine, starting, systemd
 from runtime.network import Bridge
 folder, groups, id, at = sys.argv[1:]
-host = engine.Host(Path(folder), Bridge("10.210.1.0/24", "10.210.1.1", 1420), Path(groups))
+host = engine.Host(Path(folder), Bridge("10.210.1.0/24", "10.210.1.1", 1420), Path(groups), systemd=systemd.is_init())
 part, name = (starting.Start, at) if hasattr(starting.Start, at) else (engine.Pair, at)
 whole = getattr(part, name)
 async def cut(self, *words, **more):
@@ -261,88 +262,57 @@ def test_addresses_reach_containers_and_the_machine_and_the_other_way_round(real
     asyncio.run(scenario())
 
 
-def test_draining(host: Host) -> None:
-    async def scenario() -> None:
-        id = await started(host, *SERVER)
-        await host.ready(id, Check(tcp=8080, every=0.05, timeout=10))
-        ip = (await condition(host, id)).ip
-        _, writer = await asyncio.open_connection(ip, 8080)
-        waiting = asyncio.create_task(host.drained(id, [8080], 10))
-        await asyncio.wait({waiting}, timeout=0.3)
-        assert not waiting.done()
-        writer.close()
-        await asyncio.wait_for(waiting, 5)
+class Crowded(Host):
+    """Whenever it starts an instance, somebody does something at that very moment."""
 
-    asyncio.run(scenario())
+    meanwhile: Callable[[], object]
+
+    async def start(self, id: str) -> None:
+        type(self).meanwhile()
+        await super().start(id)
 
 
-def test_logs(host: Host) -> None:
-    async def scenario() -> None:
-        id = await started(host, "sh", "-c", "echo one; echo two >&2; seq -s, 1 9000; printf end")
-        await host.ended(id, 10)
-        lines = [line async for line in host.logs(id)]
-        assert {(stream, said) for stream, _, said in lines} >= {
-            ("stdout", b"one"), ("stderr", b"two"), ("stdout", b"end")
-        }  # fmt: skip
-        assert max(len(said) for _, _, said in lines) > 40_000, "a long line comes in one piece"
-        assert {len(at) for _, at, _ in lines} == {30}
-        assert len([line async for line in host.logs(id, tail=1)]) == 1
-        assert not [line async for line in host.logs(id, since=4_000_000_000.0)]
-        with pytest.raises(EngineProblem):
-            await anext(host.logs("nobody"))
-
-    asyncio.run(scenario())
+def squat(real: RealEngine, ip: str) -> str:
+    """Somebody else's container at an address; its name."""
+    name = f"squatter-{ip.rpartition('.')[2]}"
+    network = real.raw.create_networking_config({BRIDGE.name: real.raw.create_endpoint_config(ipv4_address=ip)})
+    made = real.raw.create_container(IMAGE, [*FOREVER], name=name, networking_config=network)
+    real.raw.start(made["Id"])
+    return name
 
 
-def test_logs_are_followed_until_the_end(host: Host) -> None:
-    async def scenario() -> None:
-        id = await started(host, "sh", "-c", "echo one; trap 'echo last; exit' TERM; while :; do sleep 0.05; done")
-        async with aclosing(host.logs(id, follow=True)) as lines:
-            assert (await anext(lines))[2] == b"one"
-            await host.stop(id, 5)
-            assert [said async for _, _, said in lines] == [b"last"]
+def test_a_strangers_container_at_the_address_of_a_process_is_told(real: RealEngine, host: Host) -> None:
+    async def story(engines: Engines, wanted: Specification, *, before: bool) -> None:
+        await engines.create(wanted, "op-1")
+        squatter = squat(real, wanted.ip or "") if before else f"squatter-{(wanted.ip or '').rpartition('.')[2]}"
+        with pytest.raises(AddressTaken, match=f"{squatter} has its address {wanted.ip}"):
+            await engines.start(wanted.id)
+        await engines.take_back(wanted.id, "op-1")
+        assert (await engines.look(wanted.id), real.raw.inspect_container(squatter)["State"]["Running"]) == (None, True)
+        real.raw.remove_container(squatter, force=True)
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
-
-
-def test_talking_to_a_command(host: Host) -> None:
-    async def scenario() -> None:
-        id = await started(host)
-        session = await host.open_exec(id, ["sh", "-c", "cat; echo bad >&2; exit 7"])
-        await session.write(b"hello there\n")
-        await session.end()
-        said = [piece async for piece in session]
-        assert b"".join(data for stream, data in said if stream == "stdout") == b"hello there\n"
-        assert b"".join(data for stream, data in said if stream == "stderr") == b"bad\n"
-        assert await session.code() == 7
-        await session.close()
-        ended = await host.run(id, ["frobnicate"], 10)
-        assert (ended.code, "frobnicate" in ended.output) == (127, True)
-
-    asyncio.run(scenario())
+    asyncio.run(story(both(real.instances, host), specification(NO_IMAGE), before=True))
+    wanted = specification(NO_IMAGE)
+    crowded = Crowded(**vars(host))
+    Crowded.meanwhile = lambda: squat(real, wanted.ip or "")
+    asyncio.run(story(both(real.instances, crowded), wanted, before=False))
 
 
-def test_talking_through_a_terminal(host: Host) -> None:
-    async def scenario() -> None:
-        id = await started(host)
-        session = await host.open_exec(id, ["sh"], tty=True, rows=30, columns=100)
-        await session.resize(40, 120)
-        await session.write(b"stty size; exit 3\n")
-        said = b"".join([data async for _, data in session])
-        assert b"40 120" in said
-        assert await session.code() == 3
-        await session.close()
+def test_a_process_at_the_address_of_a_container_is_told(real: RealEngine, host: Host) -> None:
+    engines = both(real.instances, host)
 
-    asyncio.run(scenario())
+    async def story() -> None:
+        there = await started(host)
+        found = await host.look(there)
+        assert found
+        wanted = specification(IMAGE, ip=found.ip or "")
+        await engines.create(wanted, "op-2")
+        with pytest.raises(AddressTaken, match=f"{there} has its address {found.ip}"):
+            await engines.start(wanted.id)
+        made = await engines.look(wanted.id)
+        assert made
+        assert made.status == "created"
+        await engines.take_back(wanted.id, "op-2")
+        assert (await engines.look(there), await engines.look(wanted.id)) == (found, None)
 
-
-def test_hanging_up_ends_the_command(host: Host) -> None:
-    async def scenario() -> None:
-        id = await started(host)
-        session = await host.open_exec(id, ["sh", "-c", "echo begun; sleep 77"], tty=True)
-        async with aclosing(aiter(session)) as pieces:
-            assert b"begun" in (await anext(pieces))[1]
-        await session.close()
-        await until(host, id, lambda _: len(group(host, id).members()) == 2)
-
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(story())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.journal import Heading, Story, Unwritten, unanswered
+from daemon.journal import Answer, Heading, Story, Unwritten, unanswered
 from daemon.wire import Success
 
 HEADING = Heading("op-1", {"type": "deploy"}, {"x": 1}, {"shop": "change"}, {}, "me", "now", "0", 1)
@@ -52,7 +52,7 @@ def test_a_story_goes_on_once_there_is_room_again(disk: Path) -> None:
         story.tell("taken_back")
     others.unlink()
     story.tell("taken_back")
-    story.conclude(Success("deployed", {}, "op-1"))
+    story.conclude(Answer(Success("deployed", {}, "op-1")))
     whole = Story.read(story.file)
     assert whole
     assert [event.kind for event in whole.events] == ["doing"] * count + ["failed", "taken_back"]

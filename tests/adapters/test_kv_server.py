@@ -9,21 +9,19 @@ from pathlib import Path
 
 import nkeys  # type: ignore[import-untyped]
 import pytest
+from msgspec import structs
 
 from dataplane.bus import Bus
 from dataplane.entry import StoreDown
 from dataplane.kv import Kv
 from dataplane.nats_server import NatsServer
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+from dataplane.process import ProcessDied
+from tests.adapters.buses import alone
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[NatsServer]:
-    server = NatsServer(tmp_path / "store", free_port(), "m1")
+    server = alone(tmp_path / "store")
     yield server
     asyncio.run(server.stop())
 
@@ -52,7 +50,7 @@ def test_another_configuration_starts_it_anew_with_the_same_records(server: Nats
         await Kv(bus, "records").found()
         revision = await Kv(bus, "records").put("a", b"1", 0)
         await bus.close()
-        moved = replace(server, port=free_port())
+        moved = alone(server.folder)
         await moved.ensure()
         bus = await connect(moved)
         await Kv(bus, "records").found()
@@ -66,10 +64,12 @@ def test_another_configuration_starts_it_anew_with_the_same_records(server: Nats
 
 def test_secrets_are_their_owners_alone(server: NatsServer) -> None:
     asyncio.run(server.ensure())
-    for name in ("machine.seed", "nats-server.conf"):
-        assert (server.folder / name).stat().st_mode & 0o777 == 0o600
-    assert server.seed() == server.seed()
-    assert server.seed() not in (server.folder / "nats-server.conf").read_text()
+    configuration = server.home / "nats-server.conf"
+    for file in (server.folder / "machine.seed", server.folder / "keeper.seed", configuration):
+        assert file.stat().st_mode & 0o777 == 0o600
+    assert server.seed() == server.seed() != server.keys.keeper()
+    for seed in (server.seed(), server.keys.keeper()):
+        assert seed not in configuration.read_text()
 
 
 def test_a_stranger_is_refused(server: NatsServer) -> None:
@@ -93,7 +93,7 @@ def test_a_machine_may_only_what_is_listed(server: NatsServer) -> None:
             await bus.ask("somebody.else", b"")
         await bus.ask("$JS.API.INFO", b"")
         await bus.close()
-        eavesdropper = await connect(server, inbox="_INBOX_m2")
+        eavesdropper = await connect(server, inbox="inbox.m2")
         with pytest.raises(StoreDown):
             await eavesdropper.ask("$JS.API.INFO", b"")
         await eavesdropper.close()
@@ -128,8 +128,16 @@ def test_whoever_connects_before_the_server_starts_is_connected_once_it_does(ser
     asyncio.run(story())
 
 
+def test_another_server_on_its_port_is_not_taken_for_it(server: NatsServer) -> None:
+    other = replace(server, layout=structs.replace(server.layout, store="other"))
+    asyncio.run(server.ensure())
+    with pytest.raises(ProcessDied, match="address already in use"):
+        asyncio.run(other.ensure())
+    asyncio.run(server.ensure())
+
+
 def test_what_cannot_start_says_why(tmp_path: Path) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
-    server = NatsServer(tmp_path / "store", taken.getsockname()[1], "m1")
+    server = alone(tmp_path / "store", taken.getsockname()[1])
     with taken, pytest.raises(Exception, match="address already in use"):
         asyncio.run(server.ensure())

@@ -1,16 +1,18 @@
 """The records and their mirror over a real nats-server: an operation's whole way, and a restart without the store."""
 
 import asyncio
-import socket
+import time
 from contextlib import suppress
 from pathlib import Path
+
+from msgspec import structs
 
 from daemon.mirror import Mirror
 from daemon.records import DeployPoint, Namespace, Reservation, Token
 from daemon.store import Store
 from dataplane.bus import Bus
 from dataplane.kv import Kv
-from dataplane.nats_server import NatsServer
+from tests.adapters.buses import alone
 from tests.fakes.records import CLUSTER, MACHINE, claim, head, operation
 
 POINT = DeployPoint(head("op-0"), (), "op-1", "2026-01-01T00:00:00Z")
@@ -27,13 +29,23 @@ async def walk_all_the_way(store: Store) -> None:
     await store.commit("shop", head("op-1"), "op-1", token)
     assert await store.settle("shop", "op-1")
     await store.keep_point(POINT)
-    await store.end("op-1", "done", "2026-01-01T00:01:00Z")
+    await store.end(structs.replace(operation("op-1"), ending="done", ended_at="2026-01-01T00:01:00Z"))
     await store.free("shop", "op-1")
 
 
+async def loaded(folder: Path, kv: Kv, before: Mirror) -> Mirror:
+    """A mirror from what is on disk. What `before` was told last may still be on its way there."""
+    until = time.monotonic() + 5
+    while True:
+        again = Mirror(folder, kv)
+        again.load(CLUSTER.id)
+        if again.namespaces() == before.namespaces() or time.monotonic() > until:
+            return again
+        await asyncio.sleep(0.01)
+
+
 def test_an_operations_whole_way_and_its_mirror_without_the_store(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        server = NatsServer(tmp_path / "store", free.getsockname()[1], "m1")
+    server = alone(tmp_path / "store")
 
     async def story() -> None:
         await server.ensure()
@@ -55,8 +67,7 @@ def test_an_operations_whole_way_and_its_mirror_without_the_store(tmp_path: Path
         with suppress(asyncio.CancelledError):
             await following
         await server.stop()
-        again = Mirror(tmp_path / "mirror", kv)
-        again.load()
+        again = await loaded(tmp_path / "mirror", kv, mirror)
         assert again.namespaces() == mirror.namespaces()
         assert [one.ending for one in again.operations()] == ["done"]
         assert again.points("shop") == [POINT]

@@ -17,6 +17,7 @@ import pytest
 
 from dataplane.names import Names, NamesProblem, resolve
 from tests.adapters.bridge import GATEWAY, machine
+from tests.stopping import stopped
 
 ZONE = "ployz.internal"
 DB, WEB, OTHER = f"db.shop.{ZONE}", f"web.shop.{ZONE}", f"db.blog.{ZONE}"
@@ -108,10 +109,8 @@ def test_it_is_adopted_and_started_again_when_it_died(names: Names) -> None:
 def test_one_that_hangs_is_found_out(names: Names) -> None:
     pid = names.process.running()
     assert pid
-    os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(NamesProblem, match="did not answer within"):
+    with stopped(pid), pytest.raises(NamesProblem, match="did not answer within"):
         apply(replace(names, within=0.3), db="10.210.224.1")
-    os.kill(pid, signal.SIGCONT)
 
 
 def test_one_that_does_not_see_its_files_is_found_out(names: Names) -> None:

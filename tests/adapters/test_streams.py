@@ -1,10 +1,14 @@
 """A volume's data as a stream, over real pipes, programs and ZFS: whole in both forms, cut, damaged, no volume."""
 
 import asyncio
+import errno
 import os
 import socket
+import stat
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -14,7 +18,7 @@ from dataplane import zfs_stream
 from dataplane.dataset import Layout, StreamProblem
 from dataplane.zfs import Zfs
 from dataplane.zfs_stream import New
-from runtime.command import run
+from runtime.command import ENVIRONMENT, run
 from tests.adapters.pools import RealGround, all_below, fresh_root, made, opened_pool, snapped
 
 AWAY = os.urandom(300_000)
@@ -49,6 +53,17 @@ def filled(ground: RealGround) -> Path:
     os.chown(folder / "sub", 999, 998)
     os.chown(folder, 70, 71)
     (folder / "zero").chmod(0o4640)
+    for name in (b"\xff\xfe no text", b"-rf", b"a\\b\tc *?'\"", b"n" * 255):
+        with open(os.fsencode(folder) + b"/" + name, "wb") as file:
+            file.write(name)
+    os.mkfifo(folder / "pipe", 0o620)
+    os.mknod(folder / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    (folder / "holes").write_bytes(b"begins")
+    with (folder / "holes").open("r+b") as file:
+        file.seek(10 << 20)
+        file.write(b"ends")
+    os.utime(folder / "zero", (1, 1_234_567_890))
+    os.utime(folder / "link", (2, -86_400), follow_symlinks=False)
     folder.chmod(0o1700)
     return folder
 
@@ -113,7 +128,7 @@ def everything(folder: Path) -> dict[str, tuple[object, ...]]:
         content = os.readlink(place) if place.is_symlink() else place.read_bytes() if place.is_file() else b""
         found[str(place.relative_to(folder))] = (
             *(about.st_mode, about.st_uid, about.st_gid, about.st_mtime_ns // 1000),
-            *(content, about.st_nlink),
+            *(content, about.st_nlink, about.st_rdev if stat.S_ISCHR(about.st_mode) else 0),
         )
     return found
 
@@ -129,6 +144,37 @@ def test_what_was_exported_is_imported_byte_for_byte(ground: RealGround, filled:
     assert "trial/data/op-i@op-i" not in all_below(ground)
 
 
+def keeps_attributes(folder: Path) -> bool:
+    """OpenZFS does, zfs-fuse has none at all."""
+    try:
+        os.setxattr(folder, "user.try", b"1")
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return False
+    os.removexattr(folder, "user.try")
+    return True
+
+
+def test_extended_attributes_come_along_or_it_is_said_that_they_cannot(ground: RealGround, tmp_path: Path) -> None:
+    """What is packed lies on the tests' own filesystem, which has them."""
+    (tmp_path / "in").mkdir()
+    row = tmp_path / "in" / "row"
+    row.write_bytes(b"hello")
+    os.setxattr(row, "user.note", b"\0bytes\xff")
+    made(ground, "op-a")
+    data = sent(lambda sink: asyncio.run(zfs_stream.pack(str(tmp_path / "in"), sink)))
+    if keeps_attributes(ground.folder / "shop/data/op-a"):
+        assert os.getxattr(imported(ground, data) / "row", "user.note") == b"\0bytes\xff"
+        return
+    with pytest.raises(StreamProblem, match=r"keeps no extended attributes, and 1 came with it \(user.note of ./row"):
+        imported(ground, data)
+    asyncio.run(ground.zfs.take_back(f"{ground.zfs.root}/trial/data/op-i", "op-i"))
+    os.removexattr(row, "user.note")
+    plain = sent(lambda sink: asyncio.run(zfs_stream.pack(str(tmp_path / "in"), sink)))
+    assert (imported(ground, plain) / "row").read_bytes() == b"hello"
+
+
 @pytest.mark.parametrize("form", ["zfs", "tar"])
 def test_it_can_be_read_without_us(ground: RealGround, filled: Path, form: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
@@ -142,6 +188,41 @@ def test_it_can_be_read_without_us(ground: RealGround, filled: Path, form: str, 
     asyncio.run(run("sh", "-c", f"zfs receive {ground.zfs.root}/hand < {tmp_path / 'plain'}"))
     assert plain == ""
     assert everything(ground.folder / "hand") == everything(filled)
+
+
+def test_no_file_of_a_tar_is_one_with_holes(ground: RealGround, filled: Path, tmp_path: Path) -> None:
+    """Tar takes every compressed file for one, and writes those by 512 bytes at a time."""
+    (tmp_path / "f").write_bytes(exported(ground, "tar"))
+    asyncio.run(run("zstd", "-dq", tmp_path / "f", "-o", tmp_path / "plain"))
+    with tarfile.open(tmp_path / "plain") as tar:
+        assert {member.name: member.issparse() for member in tar}["./big"] is False
+
+
+def test_who_goes_away_before_all_of_it_is_told_so(ground: RealGround, filled: Path) -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with pytest.raises(StreamProblem, match="whoever was to get it went away"):
+        asyncio.run(zfs_stream.pack(str(filled), theirs.detach()))
+
+
+LATE = """#!/bin/sh
+exec 0<&-
+sleep 0.5
+kill -PIPE $$
+"""
+"""A zstd that reads no more, and ends for want of a reader only when whoever wrote to it has ended for that too."""
+
+
+def test_who_went_away_counts_whichever_program_tells_first(
+    ground: RealGround, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = snapped(ground, f"{ground.zfs.root}/shop/data/op-a", "op-x")
+    (tmp_path / "zstd").write_text(LATE)
+    (tmp_path / "zstd").chmod(0o700)
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{ENVIRONMENT['PATH']}")
+    for effort in (partial(zfs_stream.pack, str(filled)), partial(zfs_stream.send, snapshot)):
+        with pytest.raises(StreamProblem, match="whoever was to get it went away"):
+            asyncio.run(effort(os.open(os.devnull, os.O_WRONLY)))
 
 
 @pytest.mark.parametrize("packed", ["plain", "gzip"])

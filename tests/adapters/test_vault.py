@@ -52,3 +52,38 @@ def test_it_outlives_the_daemon_and_not_a_boot(folder: Path) -> None:
         assert not shown.exists()
 
     asyncio.run(scenario())
+
+
+def test_files_are_there_as_named_and_replaced_as_a_whole(folder: Path) -> None:
+    async def scenario() -> None:
+        vault = await Vault.open(folder)
+        there = Path(await vault.place("web-op-1", "op-1", {"A": vault.seal(b"1"), "B": vault.seal(b"2")}, None))
+        assert {file.name: file.read_bytes() for file in there.iterdir()} == {"A": b"1", "B": b"2"}
+        assert {file.stat().st_mode & 0o777 for file in there.iterdir()} == {0o444}
+        again = Path(await vault.place("web-op-1", "op-1", {"B": vault.seal(b"3")}, "postgres"))
+        assert {file.name: file.read_bytes() for file in again.iterdir()} == {"B": b"3"}
+        await vault.take_back("web-op-1", "op-2")
+        await vault.take_back("web-op", "1")
+        await vault.remove("web")
+        assert there.exists(), "another operation's was taken back"
+        await vault.take_back("web-op-1", "op-1")
+        await vault.remove("web-op-1")
+        assert not there.exists()
+
+    asyncio.run(scenario())
+
+
+def test_what_it_lacks_is_told(folder: Path) -> None:
+    async def scenario() -> None:
+        vault = await Vault.open(folder)
+        assert (vault.lacks_key(), vault.lacks_memory()) == ("", "")
+        await run("umount", folder / "shown")
+        assert "no tmpfs is mounted" in vault.lacks_memory()
+        await Vault.open(folder)
+        assert vault.lacks_memory() == ""
+        (folder / "identity").rename(folder / "elsewhere")
+        assert "is gone" in vault.lacks_key()
+        other = await Vault.open(folder)
+        assert (other.lacks_key(), "another key" in vault.lacks_key()) == ("", True)
+
+    asyncio.run(scenario())

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from daemon import problems
 from dataplane.peers import Peer, WireguardProblem
-from dataplane.wireguard import Wireguard
+from dataplane.wireguard import DOORS, Wireguard
 from tests.adapters.bridge import CLIENT, SERVER, end, inside
 from tests.adapters.places import cut, machines, mend, on, underlay
 
@@ -64,6 +66,19 @@ def server() -> Iterator[None]:
     serving = subprocess.Popen(inside(2, SERVER, "10.210.2.1", str(WEB)))
     yield
     end(serving)
+
+
+def test_an_interface_whose_process_does_not_listen_yet_is_waited_for(two: tuple[Wireguard, Wireguard]) -> None:
+    door = DOORS / f"{two[0].interface}.sock"
+    aside = door.with_suffix(".aside")
+    door.rename(aside)
+    with ThreadPoolExecutor(1) as beside:
+        begun = beside.submit(on, 1, two[0].ensure)
+        time.sleep(0.3)  # by then it has found the interface
+        assert not begun.done()
+        aside.rename(door)
+        begun.result(timeout=20)
+    assert on(1, lambda: two[0].differs([])) == ""
 
 
 def test_machines_reach_each_other_with_their_own_addresses(two: tuple[Wireguard, Wireguard], server: None) -> None:
@@ -135,8 +150,9 @@ def test_what_wg_would_take_without_a_word_is_refused_and_changes_nothing(
     one, other = two
     known = peer(2, other)
     on(1, lambda: one.apply([known]))
-    with pytest.raises(WireguardProblem, match=says):
+    with pytest.raises(WireguardProblem, match=says) as caught:
         on(1, lambda: one.apply(peers))
+    assert problems.code(caught.value) == "mesh.failed"
     assert [link.peer for link in on(1, one.links)] == [known]
 
 

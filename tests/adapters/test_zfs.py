@@ -1,6 +1,7 @@
 """The datasets, by one suite over the fake ZFS (as zfs-fuse and as OpenZFS) and a real one."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
@@ -105,6 +106,38 @@ class TestQuota:
         ground.write(name, "small", b"1")
         with pytest.raises(NoRoom):
             fill(ground, name)
+
+
+class TestFullPool:
+    """What takes room is refused as such and leaves nothing; what gives some back is done."""
+
+    def test_it_is_told_and_nothing_is_left(self, ground: Ground) -> None:
+        name = made(ground, "op-1")
+        snapshot = snapped(ground, name, "op-2")
+        clone = cloned(ground, snapshot, "op-3")
+        with ground.full():
+            before, space = all_below(ground), asyncio.run(ground.zfs.space())
+            assert space.used == space.size
+            for effort in (
+                ground.zfs.create(generation(ground, "op-4"), "op-4", {}, NOTHING),
+                ground.zfs.snapshot([name], "op-4", "op-4"),
+                ground.zfs.clone(snapshot, generation(ground, "op-4"), "op-4", {}, NOTHING),
+                ground.zfs.mark(name, {"state": "kept"}),
+                ground.zfs.promote(clone),
+            ):
+                with pytest.raises(NoRoom):
+                    asyncio.run(_awaited(effort))
+            assert all_below(ground) == before
+            asyncio.run(ground.zfs.unmount(clone))
+            asyncio.run(ground.zfs.mount(clone))
+            for gone in (clone, snapshot, name):
+                asyncio.run(ground.zfs.destroy(gone))
+                assert look(ground, gone) is None
+        assert made(ground, "op-5")
+
+
+async def _awaited(effort: Awaitable[object]) -> None:
+    await effort
 
 
 def fill(ground: Ground, dataset: str) -> None:

@@ -11,8 +11,10 @@ import pytest
 from dataplane.dataset import Layout, PoolUnavailable, ZfsProblem
 from dataplane.pool import PoolWish, fuse, open_pool
 from dataplane.zfs import Zfs
+from dataplane.zfs_tool import ZfsTool
 from runtime.command import finish, run
 from tests.adapters.pools import SIZE, clear, kill, require_sandbox
+from tests.stopping import stopped
 
 GENERATION = "ployz-m1/ployz/shop/data/op-1"
 
@@ -54,12 +56,71 @@ def test_opening_makes_a_pool_in_a_sparse_file(wish: PoolWish) -> None:
     assert row == wish.folder / "volumes" / "shop/data/op-1/row"
 
 
+def test_filesystems_that_are_mounted_at_once_all_answer(wish: PoolWish) -> None:
+    zfs = replace(opened(wish), tool=ZfsTool(within=10.0))
+    names = [f"ployz-m1/ployz/shop/data-{at}/op-1" for at in range(4)]
+
+    async def scenario() -> None:
+        for name in names:
+            await zfs.create(name, "op-1", {}, Layout())
+        for _ in range(8):
+            await asyncio.gather(*(zfs.unmount(name) for name in names))
+            paths = await asyncio.gather(*(zfs.mount(name) for name in names))
+            assert [list(Path(path).iterdir()) for path in paths] == [[]] * len(names)
+
+    asyncio.run(scenario())
+
+
+def test_some_room_is_kept_that_nobody_else_gets(wish: PoolWish) -> None:
+    zfs = opened(wish)
+    kept = asyncio.run(reserved(zfs))
+    assert abs(kept - SIZE // 64) < 1 << 20
+    asyncio.run(zfs.give_room())
+    asyncio.run(zfs.give_room())
+    assert asyncio.run(reserved(zfs)) == 0
+    asyncio.run(zfs.keep_room())
+    assert asyncio.run(reserved(zfs)) == kept
+    asyncio.run(zfs.give_room())
+    filler = "ployz-m1/filler"
+    asyncio.run(run("zfs", "create", filler))
+    free = asyncio.run(free_of("ployz-m1"))
+    asyncio.run(run("zfs", "set", f"reservation={free - kept // 3}", filler))
+    asyncio.run(zfs.keep_room())
+    assert kept // 5 < asyncio.run(reserved(zfs)) < kept // 3, "as much as fits"
+
+
+async def reserved(zfs: Zfs) -> int:
+    return int(await run("zfs", "get", "-Hp", "-o", "value", "reservation", f"{zfs.root}-room"))
+
+
+async def free_of(pool: str) -> int:
+    return int(await run("zfs", "get", "-Hp", "-o", "value", "available", pool))
+
+
 def test_opening_again_adopts_what_runs(wish: PoolWish) -> None:
     row = with_a_row(wish)
     pid = fuse(wish.folder).running()
     opened(wish)
     assert fuse(wish.folder).running() == pid
     assert row.read_bytes() == b"1"
+
+
+def test_mounts_that_hang_are_told_and_keep_nobody_else_waiting(wish: PoolWish) -> None:
+    with_a_row(wish)
+    pid, tool = fuse(wish.folder).running(), ZfsTool(within=0.5)
+    if pid is None:
+        return  # ZFS in the kernel cannot be made to stand still
+
+    async def scenario() -> None:
+        async with asyncio.timeout(20):
+            looks = [asyncio.create_task(tool.mounted(GENERATION)) for _ in range(40)]
+            told = await asyncio.gather(*looks, return_exceptions=True)
+            assert {type(one) for one in told} == {PoolUnavailable}
+            assert await asyncio.to_thread(str, 7) == "7"
+
+    with stopped(pid):
+        asyncio.run(scenario())
+    assert asyncio.run(tool.mounted(GENERATION))
 
 
 def test_the_pool_and_its_data_survive_a_crash(wish: PoolWish) -> None:

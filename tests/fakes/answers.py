@@ -24,8 +24,8 @@ class Answering:
     async def mutate(self, request: Mutation, how: How, who: Caller, tell: Tell) -> Success:
         return await self._change(tell, request, how, who)
 
-    async def operate(self, request: OpResume | OpAbort, tell: Tell) -> Success:
-        return await self._change(tell, request)
+    async def operate(self, request: OpResume | OpAbort, how: How, tell: Tell) -> Success:
+        return await self._change(tell, request, how)
 
     async def look(self, request: Look, emit: Emit) -> Success:
         self.asked.append((request,))

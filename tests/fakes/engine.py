@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from runtime.container import OPERATION
 from runtime.instance import (
@@ -13,28 +13,21 @@ from runtime.instance import (
     Condition,
     Ended,
     EngineProblem,
+    Image,
+    ImageBroken,
     ImageMissing,
     NameTaken,
     NotReady,
+    Offer,
     RegistryRefused,
     SettingIgnored,
     Specification,
     Status,
 )
+from tests.fakes.touch import Touch, straight
 
 T = TypeVar("T")
 EPOCH = "2026-01-01T00:00:00Z"
-
-
-class Touch(Protocol):
-    """Make a change, or cut it: before (never run `effect`), after (run it, then raise), or late."""
-
-    async def __call__(self, what: str, effect: Callable[[], T]) -> T: ...
-
-
-async def straight(what: str, effect: Callable[[], T]) -> T:
-    """The touch of a world in which nothing goes wrong."""
-    return effect()
 
 
 @dataclass(frozen=True)
@@ -81,9 +74,9 @@ def digest(image: str) -> str:
 class FakeEngine:
     """`programs` are keyed by image, or by the words of a command, which come first.
 
-    Every image is here, except `unknown` ones (names or digests) and those `at_registry`, which can be fetched.
-    `moved` gives a tag another meaning. `ignores` names settings (of Bounds) that its kernel
-    does not have. `exists` tells whether the source of a mount does.
+    Every image is here, except `unknown` ones (names or digests) and those `at_registry`, which can be fetched. `built`
+    are those that are named when somebody asks for all of them. `moved` gives a tag another meaning. `ignores` names
+    settings (of Bounds) that its kernel does not have. `exists` tells whether the source of a mount does.
     """
 
     touch: Touch = straight
@@ -93,6 +86,8 @@ class FakeEngine:
     ignores: set[str] = field(default_factory=set)
     moved: dict[str, str] = field(default_factory=dict)
     at_registry: dict[str, str] = field(default_factory=dict)
+    machine: str = "m1"
+    built: set[str] = field(default_factory=set)
     fetched: set[str] = field(default_factory=set)
     instances: dict[str, Instance] = field(default_factory=dict)
     files: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
@@ -115,9 +110,34 @@ class FakeEngine:
     def _means(self, image: str) -> str:
         return self.moved.get(image, digest(image))
 
+    async def images(self) -> list[Image]:
+        """Those that were made known: of the fake's endless others nobody needs a list."""
+        return [Image(name, digest(name), digest(name), 1000) for name in sorted(self.built)] + [
+            Image("", id, id, 1000) for id in sorted(self.fetched)
+        ]
+
+    async def offer(self, image: str, id: str, to: str) -> Offer:
+        if not self._here(id):
+            raise ImageMissing(f"cannot offer {image} to {to}: it is not here")
+        return Offer(self.machine, 1, id, current=True)
+
+    async def take(self, image: str, id: str, offer: Offer) -> int:
+        if self._here(id):
+            return 0
+        if offer.token != id:
+            raise ImageBroken(f"the image {id} did not come from {offer.host}: another one came, {offer.token}")
+        return await self.touch(f"engine take {image}", lambda: self._arrive(image, id))
+
+    def _arrive(self, image: str, id: str) -> int:
+        self.fetched.add(id)
+        self.unknown -= {image, id}
+        return 1000
+
     async def fetch(self, image: str, digest: str) -> None:
         if self._here(digest):
             return
+        if digest.startswith("sha256:"):
+            raise ImageMissing(f"the image {image} ({digest}) is not here any more, and no registry knows it")
         await self.touch(f"engine fetch {image}", lambda: self.fetched.add(digest))
 
     def _here(self, digest: str) -> bool:
@@ -180,11 +200,13 @@ class FakeEngine:
         if instance is not None and instance.up:
             instance.status, instance.last_exit = "stopped", 0
 
-    async def pause(self, id: str) -> None:
-        await self.touch(f"engine pause {id}", lambda: self._pause(id, paused=True))
+    async def pause(self, ids: Sequence[str], by: str) -> None:
+        for id in ids:
+            await self.touch(f"engine pause {id}", partial(self._pause, id, paused=True))
 
-    async def go_on(self, id: str) -> None:
-        await self.touch(f"engine go on {id}", lambda: self._pause(id, paused=False))
+    async def go_on(self, ids: Sequence[str], by: str) -> None:
+        for id in ids:
+            await self.touch(f"engine go on {id}", partial(self._pause, id, paused=False))
 
     def _pause(self, id: str, *, paused: bool) -> None:
         if id in self.instances and self.instances[id].up:
@@ -228,6 +250,9 @@ class FakeEngine:
 
     async def all(self) -> list[Condition]:
         return [self._condition(id) for id in sorted(self.instances) if self.instances[id].by]
+
+    async def statuses(self) -> dict[str, Status]:
+        return {found.id: found.status for found in await self.all()}
 
     def _condition(self, id: str) -> Condition:
         found = self.instances[id]

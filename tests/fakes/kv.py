@@ -2,23 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
-from dataplane.entry import Entry, Moved, Sight, StoreDown, TooLarge
+from dataplane.entry import Closed, Entry, Moved, Sight, StoreDown, TooLarge
+from tests.fakes.touch import Touch, straight
 
 T = TypeVar("T")
 
 LARGEST = 8 * 1024 * 1024 - 1024
-
-
-class Touch(Protocol):
-    """What every change to a fake goes through: it may fail, or come late, instead of taking effect."""
-
-    async def __call__(self, what: str, effect: Callable[[], T]) -> T: ...
-
-
-async def at_once(what: str, effect: Callable[[], T]) -> T:
-    return effect()
 
 
 class Late:
@@ -44,17 +35,19 @@ class Late:
         for effect in held:
             try:
                 effect()
-            except Moved:
+            except (Moved, Closed):
                 continue
 
 
 class FakeKv:
-    """Frozen, it answers nobody and does what it was sent once it is thawed; down, nothing reaches it."""
+    """Frozen, it answers nobody and does what it was sent once it is thawed; down, nothing reaches it; sealed, it takes
+    nothing."""
 
-    def __init__(self, touch: Touch = at_once) -> None:
+    def __init__(self, touch: Touch = straight) -> None:
         self.entries: dict[str, Entry] = {}
         self.revision = 0
         self.state: Literal["up", "frozen", "down"] = "up"
+        self.sealed = False
         self._touch = touch
         self._in_flight: list[Callable[[], int]] = []
         self._watchers: set[asyncio.Queue[tuple[str, Entry] | Sight]] = set()
@@ -91,6 +84,12 @@ class FakeKv:
         finally:
             self._watchers.discard(told)
 
+    def copy(self, touch: Touch) -> "FakeKv":
+        """Another one that holds the same just now."""
+        other = FakeKv(touch)
+        other.entries, other.revision, other.sealed = dict(self.entries), self.revision, self.sealed
+        return other
+
     def freeze(self) -> None:
         self._leave("frozen")
 
@@ -124,6 +123,8 @@ class FakeKv:
         told.put_nowait(Sight.CURRENT)
 
     def _write(self, key: str, value: bytes, revision: int) -> int:
+        if self.sealed:
+            raise Closed("the store is closed while it moves to other machines")
         there = self.entries.get(key)
         if (there.revision if there else 0) != revision:
             raise Moved(key)

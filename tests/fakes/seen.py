@@ -1,18 +1,29 @@
 """What a daemon looks at: records, an engine with logs and commands, and a pool, all in memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from daemon import manifest
 from daemon.logs import Line, unix
+from daemon.planning import Seen, SeenMachine
 from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Registry, Running, Sealed, Service
+from daemon.sites import Site, Sites, Told
+from daemon.wire import OperationRow
 from dataplane.dataset import Dataset, Space, ZfsProblem
-from runtime.instance import Condition, Ended, EngineProblem, Status
+from runtime.instance import Condition, EngineProblem, Status
 
 AT = "2030-01-01T00:00:00Z"
+
+
+def alone(up: Collection[str], taken: Mapping[str, Mapping[str, str]], listening: Collection[int] = ()) -> Seen:
+    """A cluster of one machine, as a plan sees it."""
+    machine = Machine("id", "m1", "10.210.1.0/24", "10.210.1.1", AT, "0.1.0")
+    there = SeenMachine(machine, "tank", frozenset(up), listening=frozenset(listening))
+    none: dict[str, dict[str, str]] = {"address": {}, "service": {}, "hostname": {}, "port": {}}
+    return Seen("m1", {"m1": there}, "10.210.224.0/19", none | {**taken})
 
 
 def head(namespace: str, deploy: int, *services: Service) -> Head:
@@ -38,7 +49,7 @@ class SeenMirror:
     stale_since: str | None = None
 
     def cluster(self) -> Cluster | None:
-        return Cluster("dev", "10.210.0.0/16", 1, AT)
+        return Cluster("dev", "10.210.0.0/16", 1, AT, store=("m1",))
 
     def machines(self) -> dict[str, Machine]:
         return {"m1": Machine("id", "m1", "10.210.0.0/24", "10.210.0.1", AT, "0.1.0")}
@@ -95,7 +106,6 @@ class SeenEngine:
         self.problem: EngineProblem | None = None
         self.sessions: list[tuple[str, list[str], bool, int, int, Shout]] = []
         self.readers = 0
-        self.started: list[str] = []
         self._changed = asyncio.Condition()
         self._stopped: set[str] = set()
         self._broken: EngineProblem | None = None
@@ -143,9 +153,6 @@ class SeenEngine:
         finally:
             self.readers -= 1
 
-    async def tail(self, id: str, lines: int) -> str:
-        return b"\n".join(said for _, _, said in self.lines.get(id, [])[-lines:]).decode()
-
     async def _more(self, id: str, told: int) -> list[Line]:
         async with self._changed:
             self._followers += 1
@@ -163,16 +170,17 @@ class SeenEngine:
         self.sessions.append((id, list(argv), tty, rows, columns, session))
         return session
 
-    async def attach(self, id: str, *, tty: bool = False) -> Shout:
-        session = Shout()
-        self.sessions.append((id, [], tty, 0, 0, session))
-        return session
+    async def begin(self, id: str, *, tty: bool = False, rows: int = 24, columns: int = 80) -> Shout:
+        return await self.open_exec(id, [], tty=tty, rows=rows, columns=columns)
 
-    async def start(self, id: str) -> None:
-        self.started.append(id)
 
-    async def ended(self, id: str, within: float) -> Ended:
-        return Ended(9, "")
+def one_site(engine: "SeenEngine | None" = None, pool: "SeenPool | None" = None, *running: OperationRow) -> Sites:
+    """This machine alone; what runs on it, and what its daemon tells."""
+
+    async def tell() -> Told:
+        return Told(list(running))
+
+    return Sites(Site("m1", engine or SeenEngine(), pool or SeenPool(), tell))
 
 
 @dataclass

@@ -38,5 +38,6 @@ class FakeStreams:
         """A stream that is cut leaves nothing of what it began."""
         if "/cut/" in name:
             raise StreamProblem("incomplete stream")
+        self._zfs.require_room()
         self._zfs._add(name, Kept(0, dict(self.brings)))
         self._zfs._add(f"{name}@{by}", Kept(0, dict(self.brings)))

@@ -9,16 +9,19 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from dataplane.dataset import MARK, MARKS, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
-from dataplane.zfs import Abilities, Zfs
+from dataplane.zfs import Abilities, Zfs, room_of
 from dataplane.zfs_tool import Busy
 from tests.fakes.touch import Touch, straight
 
 Content = dict[str, bytes]
+GROWS = ("create", "clone", "snapshot", "promote", "set")
+"""What takes room that a full pool does not have. It always has room for giving some back."""
 
 
 @dataclass
 class Kept:
-    """One filesystem or snapshot. `number` grows with creation, as a transaction group does; it makes the guid."""
+    """One filesystem or snapshot. `number` grows with creation, as a transaction group does; it makes the guid and the
+    time, unless these are `known` and `taken` on the machine that it was received from."""
 
     number: int
     content: Content
@@ -28,28 +31,35 @@ class Kept:
     mounted: bool = False
     owner: str = "0:0"
     mode: str = "755"
+    known: str = ""
+    taken: int = 0
+
+    @property
+    def created(self) -> int:
+        return self.taken or self.number
 
     @property
     def guid(self) -> str:
-        return str(10_000_000_000_000_000_000 + self.number)
+        return self.known or str(10_000_000_000_000_000_000 + self.number)
 
 
 class FakeZfs:
     """A machine's ZFS. `datasets` is what a Node is given; `several=False` is zfs-fuse, `True` is OpenZFS.
 
-    Tests may set `down` (the pool does not answer), add to `busy` (names in use: not to be unmounted or
-    destroyed), and look at `kept`, which is everything that is there.
+    Tests may set `down` (the pool does not answer) and `full` (it has no room left), add to `busy` (names in use: not
+    to be unmounted or destroyed), and look at `kept`, which is everything that is there.
     """
 
     def __init__(self, root: str = "tank/ployz", *, several: bool = False, touch: Touch = straight) -> None:
         self.root = root
         self.touch = touch
         self.down = False
+        self.full = False
         self.busy: set[str] = set()
         self.limit = 1_000_000
         self.kept: dict[str, Kept] = {}
         self._made = 0
-        for name in (root.partition("/")[0], root):
+        for name in (root.partition("/")[0], root, room_of(root)):
             self._add(name, Kept(0, {}, properties={"canmount": "off"}))
         self.datasets = Zfs(root, Abilities(several, several), self, patience=0.0)
 
@@ -96,7 +106,7 @@ class FakeZfs:
     async def size(self, pool: str) -> tuple[int, int]:
         self._require_up()
         used = sum(len(value) for kept in self.kept.values() for value in kept.content.values())
-        return used, self.limit - used
+        return (self.limit, 0) if self.full else (used, self.limit - used)
 
     async def quota(self, name: str) -> int | None:
         self._require_up()
@@ -122,6 +132,8 @@ class FakeZfs:
             "destroy": self._destroy,
         }
         try:
+            if verb in GROWS and "reservation=none" not in words:
+                self.require_room()
             verbs[verb](words, options)
         except ZfsProblem as problem:
             return problem
@@ -138,7 +150,8 @@ class FakeZfs:
         self._require_room_for(name)
         clone = self._given(options, frozen.content)
         clone.origin, clone.owner, clone.mode = snapshot, frozen.owner, frozen.mode
-        clone.mounted = not self.datasets.abilities.several_snapshots  # zfs-fuse mounts it, noauto or not
+        several = self.datasets.abilities.several_snapshots
+        clone.mounted = not several and clone.properties.get("canmount") != "off"  # zfs-fuse mounts it, noauto or not
         self._add(name, clone)
 
     def _snapshot(self, words: list[str], options: list[str]) -> None:
@@ -229,7 +242,7 @@ class FakeZfs:
         alone = self._alone(name)
         used = alone + sum(self._alone(snapshot) for snapshot in self.snapshots(name))
         refers = sum(map(len, kept.content.values()))
-        return Dataset(name, kept.guid, kept.origin, marks, alone, path, used, refers, kept.number)
+        return Dataset(name, kept.guid, kept.origin, marks, alone, path, used, refers, kept.created, kept.number)
 
     def _alone(self, name: str) -> int:
         """Bytes that a filesystem does not share with its origin, or a snapshot with anybody."""
@@ -241,6 +254,11 @@ class FakeZfs:
     def _require_up(self) -> None:
         if self.down:
             raise PoolUnavailable("the pool does not answer")
+
+    def require_room(self) -> None:
+        """Raises NoRoom where the pool is full."""
+        if self.full:
+            raise NoRoom("out of space")
 
     def _require(self, name: str) -> Kept:
         if name not in self.kept:

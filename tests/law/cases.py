@@ -69,7 +69,13 @@ def secret(value: bytes) -> SecretSet:
     return SecretSet("shop", "PASSWORD", value)
 
 
+def seeing(web: str = "1") -> Deploy:
+    """Of which one replaced deploy point is kept."""
+    return shop(web=web, more=SEES, keep=1)
+
+
 SEES = 'secrets = ["PASSWORD"]'
+GIVES = 'secrets = ["PASSWORD"]\nbranch_secrets = ["PASSWORD"]'
 SEEN = (secret(b"one"), shop(more=SEES), secret(b"two"), shop(more=SEES))
 """Two deploy points whose web sees the first, and the second version of a secret."""
 
@@ -79,6 +85,7 @@ SCRUB = 'hooks = { on_branch = ["scrub"] }'
 BAD_SCRUB = 'hooks = { on_branch = ["scrub-badly"] }'
 LITERAL = Deploy(shop().manifest.replace("routes = [", 'routes = ["shop.example.org", '))
 PR = Branch("shop", "pr-42")
+GIVEN = (secret(b"one"), shop(more=GIVES), PR)
 PR2 = shop(db=2, namespace="pr-42")
 DATA = Promote("pr-42", "shop", with_data=True)
 BACK = Rollback("shop")
@@ -103,13 +110,14 @@ def filed(content: str, db: int = 1) -> Deploy:
 class Case:
     """`first` are requests that make the world; between them rows are written into the database's volume.
 
-    One that `changes` nothing leaves the world as it was also when it is done.
+    One that `changes` nothing leaves the world as it was also when it is done. All is asked of the first of `machines`.
     """
 
     name: str
     first: tuple[Mutation, ...]
     ask: Mutation
     changes: bool = True
+    machines: int = 1
 
     @property
     def fails(self) -> bool:
@@ -178,15 +186,25 @@ CASES = (
     Case("roll back to an older version", SEEN, Rollback("shop")),
     Case("roll back to one that was removed", (*SEEN[:2], shop(), SecretRm("shop", "PASSWORD")), Rollback("shop")),
     Case("roll back the code only, with a newer version", (*SEEN, shop()), Rollback("shop", to=1, code_only=True)),
+    Case("a deploy that forgets a version", (SEEN[0], seeing(), SEEN[2], seeing()), seeing(web="2")),
+    Case("remove and purge what has secrets", SEEN, PURGE),
+    Case("purge secrets that wait for a first deploy", (SEEN[0],), PURGE),
     Case("log in to a registry", (), RegistryLogin("registry.example:5000", "ann", b"one")),
     Case("log in to a registry again", (LOGIN,), RegistryLogin("registry.example:5000", "bea", b"two")),
     Case("log out of a registry", (LOGIN,), RegistryLogout("registry.example:5000")),
     Case("roll back the code only", (shop(), shop(db=2)), Rollback("shop", code_only=True)),
     Case("branch", (shop(),), PR),
     Case("branch while writers stand still", (shop(),), replace(PR, freeze=True)),
+    Case("branch what is stopped", (shop(), Stop("shop", "db")), PR),
     Case("branch without data", (shop(),), replace(PR, volume_mode="fresh")),
     Case("branch and scrub", (shop(more=SCRUB),), PR),
     Case("a branch whose hook fails", (shop(more=BAD_SCRUB),), PR),
+    Case("branch with a secret", (secret(b"one"), shop(more=GIVES), secret(b"two")), PR),
+    Case("a branch whose hook fails after seeing a secret", (secret(b"one"), shop(more=f"{GIVES}\n{BAD_SCRUB}")), PR),
+    Case(
+        "branch with a newer secret than before", (*GIVEN, NamespaceRm("pr-42"), secret(b"two"), shop(more=GIVES)), PR
+    ),
+    Case("purge a branch that was given a secret", GIVEN, NamespaceRm("pr-42", purge=True)),
     Case("branch a branch", (shop(), PR), Branch("pr-42", "pr-43")),
     Case("deploy into a branch", (shop(), PR), shop(db=2, namespace="pr-42")),
     Case("replace a writer that was branched", (shop(), PR), shop(db=2)),
@@ -199,6 +217,11 @@ CASES = (
     Case("fork a volume", (shop(),), VolumeFork("shop", "data", "scratch", "data")),
     Case("fork a volume beside it", (shop(),), VolumeFork("shop", "data", "shop", "data2")),
     Case("restore a volume", (shop(), NAMED, shop(db=2)), VolumeRestore("shop", "data", "before", "old", "data")),
+    Case(
+        "restore a volume that was removed",
+        (shop(), NAMED, shop(db=2), NamespaceRm("shop")),
+        VolumeRestore("shop", "data", "before", "shop", "data"),
+    ),
     Case("purge a branch whose data was promoted", (shop(), PR, DATA), NamespaceRm("pr-42", purge=True)),
     Case(
         "purge a branch after its promote was rolled back", (shop(), PR, DATA, BACK), NamespaceRm("pr-42", purge=True)
@@ -217,6 +240,12 @@ CASES = (
     Case("export", (shop(),), VolumeExport("shop", "data"), changes=False),
     Case("export as a tar", (shop(),), VolumeExport("shop", "data", form="tar"), changes=False),
     Case("export what was named", (shop(), NAMED), VolumeExport("shop", "data", "before", "tar"), changes=False),
+    Case(
+        "export what was named of what was removed",
+        (shop(), NAMED, NamespaceRm("shop")),
+        VolumeExport("shop", "data", "before"),
+        changes=False,
+    ),
     Case("import", (shop(),), VolumeImport("shop", "more")),
     Case("import into a new namespace", (), VolumeImport("shop", "data")),
     Case("an import that never comes to its end", (shop(),), VolumeImport("shop", "cut")),

@@ -1,17 +1,23 @@
-"""Run some of the law as a program, up to the first violation: `python -m tests.law.hunt CHECK…`.
+"""Some of the law, up to the first violation, for a program (tests.law.mutant is it).
 
-A check is a scenario's name, or `cut`, `again`, `late` or `full`, a colon, and a case's name. It writes BEGUN, and ends
-with the traceback of the first violation: of an assertion, or of whatever the mutant broke in a way that none words.
+A check is a scenario's name; or one of KINDS, a colon, and a case's name; or `life:` and the seed of one of
+tests.law.lives. It writes BEGUN, and raises the first violation: an assertion's, or whatever the mutant broke in a way
+that none words.
 """
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from tests.law import scenarios
-from tests.law.cases import Case
+from daemon.primitives import store_move
+from tests.law import adopting, branched, copying, leaving, moving, scenarios
+from tests.law.cases import CASES, Case
+from tests.law.faked import live
 from tests.law.full import require_honest, sizes
 from tests.law.law import FAILURES, cuts, require_fenced, require_law, uncut
+from tests.law.moving_on import CASES as MOVES
+from tests.law.moving_on import SCENARIOS as MOVED
+from tests.law.moving_on import require_moved_on
+from tests.law.taking_over import ALL, SCENARIOS, WAYS, require_taken_over
 from tests.law.world import Crash, Cut, Failed
 
 BEGUN = "the hunt begins"
@@ -19,8 +25,12 @@ BEGUN = "the hunt begins"
 
 def cut(case: Case) -> None:
     for failure in FAILURES:
-        for each in cuts(case, failure):
-            require_law(case, each)
+        cut_so(failure, case)
+
+
+def cut_so(failure: type[BaseException], case: Case) -> None:
+    for each in cuts(case, failure):
+        require_law(case, each)
 
 
 def again(case: Case) -> None:
@@ -37,20 +47,45 @@ def full(case: Case) -> None:
         require_honest(case, size)
 
 
+def taken(case: Case) -> None:
+    for way in WAYS:
+        require_taken_over(case, 1, way)
+
+
+def moved(case: Case) -> None:
+    store_move.LOOKS = 1
+    for way in WAYS:
+        require_moved_on(case, 1, way)
+
+
+KINDS: dict[str, Callable[[Case], None]] = {
+    "cut": cut,
+    "again": again,
+    "late": late,
+    "full": full,
+    "taken": taken,
+    "moved": moved,
+    **{failure.__name__: partial(cut_so, failure) for failure in FAILURES},
+}
+"""`cut` is with all failures, one after the other; `Crash:…`, for one, with that alone."""
+
+
 def check(name: str) -> Callable[[], None]:
     """Raises KeyError or ValueError for a name that is no check's."""
     kind, colon, case = name.partition(":")
+    if kind == "life":
+        return partial(live, int(case))
     if colon:
-        return partial({"cut": cut, "again": again, "late": late, "full": full}[kind], scenarios.case(case))
-    return {scenario.__name__: scenario for scenario in scenarios.ALL}[name]
+        return partial(KINDS[kind], {each.name: each for each in (*CASES, *ALL, *MOVES)}[case])
+    found = (
+        *(*scenarios.ALL, *branched.ALL, *moving.ALL, *leaving.ALL, *copying.ALL, *adopting.ALL),
+        *(*SCENARIOS, *MOVED),
+    )
+    return {scenario.__name__: scenario for scenario in found}[name]
 
 
-def main(names: list[str]) -> None:
+def main(names: Sequence[str]) -> None:
     checks = [check(name) for name in names]
     print(BEGUN, flush=True)
     for run in checks:
         run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -3,13 +3,14 @@
 import asyncio
 import base64
 from collections.abc import Callable
+from itertools import product
 
 import msgspec
 from msgspec.structs import replace
 
 from daemon.journal import Story
 from daemon.records import Namespace, Sealed
-from daemon.wire import NamespaceRm, Run, VolumePurge
+from daemon.wire import NamespaceRm, Run, VolumeFork, VolumeImport, VolumePurge
 from dataplane.dataset import Layout
 from dataplane.entry import Entry
 from tests.fakes.engine import Instance
@@ -17,7 +18,7 @@ from tests.fakes.zfs import Kept
 from tests.law.cases import CASES, Case, shop
 from tests.law.law import FAILURES, ID, OVER, WHENS, assert_same, prepared, resolved, unclaimed, uncut
 from tests.law.sound import head_of, points_of, require_sound
-from tests.law.world import ROOT, Crash, Cut, Failed, World, ask, boot, founded, restart, run, seen
+from tests.law.world import ROOT, Crash, Cut, Failed, Iron, World, ask, boot, founded, restart, run, seen
 
 GENERATION = f"{ROOT}/shop/data/{ID}"
 
@@ -34,7 +35,7 @@ def an_undo_that_fails_stops_no_other_and_is_told() -> None:
     world.zfs.busy.add(GENERATION)
     assert ask(world, failing.ask, ID) == "stuck"
     now = unclaimed(seen(world))
-    assert now.pop("datasets") != before["datasets"]
+    assert now.pop("datasets of m1") != before["datasets of m1"]
     assert_same(now, unclaimed(before), "an undo fails, and of the others")
     assert restart(world, ID) == "stuck"
     assert ID in world.holders(), "it is stuck, but its claim is gone"
@@ -145,10 +146,14 @@ def a_lost_journal_is_made_up_from_the_record() -> None:
 
 def no_row_that_a_client_was_promised_is_lost() -> None:
     for name in ("replace a writer", "a hook that changes the data", "a hook that fails after changing the data"):
-        writing = case(name)
-        for at in range(0, uncut(writing)[1] + 1):
-            for failure in (Failed, Crash):
-                _require_rows(writing, Cut(at, "before", failure))
+        require_no_row_lost(case(name))
+
+
+def require_no_row_lost(writing: Case, every: int = 1) -> None:
+    """Wherever it is cut while a client writes."""
+    for at in range(0, uncut(writing)[1] + 1, every):
+        for failure in (Failed, Crash):
+            _require_rows(writing, Cut(at, "before", failure))
 
 
 def _require_rows(writing: Case, cut: Cut) -> None:
@@ -159,7 +164,8 @@ def _require_rows(writing: Case, cut: Cut) -> None:
     assert ending in OVER
     head = head_of(world)
     assert head
-    there = world.zfs.kept[f"{ROOT}/shop/data/{head.volumes['data'].generation}"].content
+    volume = head.volumes["data"]
+    there = world.iron(volume.machine).zfs.kept[f"{ROOT}/shop/data/{volume.generation}"].content
     lost = set(client.promised) - set(there)
     assert client.promised, "nobody wrote anything"
     assert not lost, f"{writing.name}, {cut}: {ending}, and these rows are lost: {sorted(lost)}"
@@ -220,6 +226,22 @@ def what_was_removed_is_there_no_more() -> None:
     assert (head.deploy, world.zfs.kept[f"{ROOT}/shop/data/op-anew"].content) == (2, {})
 
 
+def an_epoch_never_comes_again() -> None:
+    """Also where nothing of the volume is left, and whoever gives it its name again."""
+    back = (shop(), VolumeImport("shop", "data"), VolumeFork("other", "data", "shop", "data"))
+    for request in back:
+        world = founded()
+        assert ask(world, shop(namespace="other"), "op-other") == "done"
+        for turn, again in enumerate((shop(), request, shop()), 1):
+            assert ask(world, again, f"op-{turn}") == "done"
+            head = head_of(world)
+            assert head
+            assert head.volumes["data"].epoch == turn
+            assert ask(world, NamespaceRm("shop", purge=True), f"op-rm-{turn}") == "done"
+            require_sound(world, f"purged {turn} times:")
+        world.close()
+
+
 class Client:
     """It connects to the database at its stable address, and stays connected to who answered while that runs."""
 
@@ -233,18 +255,21 @@ class Client:
         self.connected = {id for id in self.connected if id in self._running()}
         row = f"written at touch {touch}"
         for id in self.connected:
-            for mount in self._running()[id].specification.mounts:
-                self.world.zfs.write(mount.source.removeprefix("/fake/"), row, b"committed")
+            there, instance = self._running()[id]
+            for mount in instance.specification.mounts:
+                there.zfs.write(mount.source.removeprefix("/fake/"), row, b"committed")
                 self.promised.append(row)
 
     def _answering(self) -> set[str]:
         head = head_of(self.world)
         address = head.services["db"].address if head else None
         ips = {ip for ip, _ in self.world.firewall.who_answers(None, address or "", 5432)}
-        return {id for id, instance in self._running().items() if instance.specification.ip in ips}
+        return {id for id, (_, instance) in self._running().items() if instance.specification.ip in ips}
 
-    def _running(self) -> dict[str, Instance]:
-        return {id: instance for id, instance in self.world.instances.instances.items() if instance.up}
+    def _running(self) -> dict[str, tuple[Iron, Instance]]:
+        """On whatever machine."""
+        found = ((iron, id, one) for iron in self.world.irons() for id, one in iron.instances.instances.items())
+        return {id: (iron, one) for iron, id, one in found if one.up}
 
 
 def after_a_boot_runs_what_was_committed() -> None:
@@ -286,14 +311,14 @@ def a_generation_that_is_not_the_committed_one_is_not_started_after_a_boot() -> 
     replacing = case("replace a writer")
     for marks in ({"epoch": "7"}, {"state": "kept"}):
         world = prepared(replacing).copy()
-        before = {row[0]: row[1] for row in seen(world)["instances"]}
+        before = {row[0]: row[1] for row in seen(world)["instances of m1"]}
         world.zfs.kept[f"{ROOT}/shop/data/op-0"].marks |= marks
         world.power_cut()
         assert restart(world, "op-0") == "done"
-        now = {row[0]: row[1] for row in seen(world)["instances"]}
+        now = {row[0]: row[1] for row in seen(world)["instances of m1"]}
         assert now == before | {"shop-db-1-op-0": "stopped"}
         assert world.boot
-        assert "shop-db-1-op-0" in world.boot.reasons
+        assert "shop-db-1-op-0" in world.boot.reasons(())
         assert not world.zfs.kept[f"{ROOT}/shop/data/op-0"].mounted
 
 
@@ -304,7 +329,7 @@ def what_had_ended_and_is_not_to_be_started_again_stays_down_after_a_boot() -> N
     world.instances.crash("shop-web-1-op-0", 3)
     world.power_cut()
     assert restart(world, "op-1") == "done"
-    now = {row[0]: row[1] for row in seen(world)["instances"]}
+    now = {row[0]: row[1] for row in seen(world)["instances of m1"]}
     assert (now["shop-web-1-op-0"], now["shop-web-2-op-1"]) == ("stopped", "running")
 
 
@@ -319,10 +344,11 @@ def what_somebody_stopped_after_a_boot_is_left_alone() -> None:
 
 def a_run_leaves_nothing_wherever_it_is_cut() -> None:
     cuts = [Cut(at, when, kind) for at in range(1, 10) for when in WHENS for kind in FAILURES]  # type: ignore[arg-type]
-    for cut in (None, *cuts):
-        world = prepared(case("replace both")).copy()
+    there = {"web": case("replace both"), "db": case("a process of the host that never gets ready")}
+    for service, cut in product(there, (None, *cuts)):
+        world = prepared(there[service]).copy()
         before, world.cut = seen(world), cut
-        ending = run(world, Run("shop", "web", ["look"]))
+        ending = run(world, Run("shop", service, ["look"]))
         assert cut or ending == "done"
         world.cut = None
         restart(world, "op-0")
@@ -358,9 +384,12 @@ def a_kept_generation_is_purged_and_what_came_from_it_stays() -> None:
             assert (world.zfs.kept[clone].origin == f"{kept}@op-2") != purged
 
 
+GIVEN = ("branch with a secret", b"one")
+
+
 def no_value_is_ever_written_down() -> None:
     """Wherever it is cut: neither journals nor records have it, and the same request again is known as the same."""
-    for name, value in (("set a secret", b"one"), ("log in to a registry", b"one"), ("see a secret", b"one")):
+    for name, value in (("set a secret", b"one"), ("log in to a registry", b"one"), ("see a secret", b"one"), GIVEN):
         telling = case(name)
         for at in range(1, uncut(telling)[1] + 1):
             world = prepared(telling).copy()
@@ -372,6 +401,23 @@ def no_value_is_ever_written_down() -> None:
             again = ask(world, telling.ask, ID)
             assert again in (ending, "done"), f"{name}, cut at touch {at}: {ending}, and asked again {again}"
             _require_unwritten(world, value, f"{name}, cut at touch {at} and resolved")
+
+
+def what_is_sealed_is_in_its_own_record_only() -> None:
+    """So once that is forgotten nobody has it. Wherever it is cut, nothing that is written down needs it again."""
+    for name in ("set a secret", "log in to a registry"):
+        telling = case(name)
+        for at in range(1, uncut(telling)[1] + 1):
+            world = prepared(telling).copy()
+            world.cut = Cut(at, "after", Crash)
+            ask(world, telling.ask, ID)
+            world.cut = None
+            restart(world, ID)
+            sealed = base64.b64encode(world.vault.seal(b"one"))
+            told = [key for key, entry in world.kv.entries.items() if sealed in entry.value]
+            assert all(key.startswith(("secrets.", "registries.")) for key in told), f"{name}, cut at {at}: {told}"
+            journals = [file.read_bytes() for file in world.disk.glob("operations/*")]
+            assert not any(sealed in journal for journal in journals), f"{name}, cut at {at}: the journal has it"
 
 
 def a_rollback_to_a_version_that_is_gone_is_refused() -> None:
@@ -411,7 +457,9 @@ ALL: tuple[Callable[[], None], ...] = (
     a_branch_keeps_its_data_when_its_source_is_purged,
     a_point_beyond_keep_is_gone,
     what_was_removed_is_there_no_more,
+    an_epoch_never_comes_again,
     a_kept_generation_is_purged_and_what_came_from_it_stays,
     no_value_is_ever_written_down,
+    what_is_sealed_is_in_its_own_record_only,
     a_rollback_to_a_version_that_is_gone_is_refused,
 )

@@ -3,13 +3,14 @@
 import msgspec
 
 from daemon.contents import committed
+from daemon.lineage import BASE, COPY
 from daemon.planning.names import held
 from daemon.planning.secrets import of
-from daemon.records import DeployPoint, Head, Namespace, Past, Reservation, Sealed
+from daemon.records import Cluster, DeployPoint, Head, Invitation, Namespace, Past, Reservation, Sealed
 from dataplane.entry import parts
 from runtime.instance import Mount
 from tests.fakes.zfs import Kept
-from tests.law.world import ROOT, World
+from tests.law.world import ROOT, Iron, World
 
 
 def require_sound(world: World, otherwise: str) -> None:
@@ -17,14 +18,30 @@ def require_sound(world: World, otherwise: str) -> None:
     heads, points = heads_of(world), points_of(world)
     wrongs = [
         *world.wrongs,
-        *_data(world, heads, points),
-        *_instances(world, heads),
-        *_files(world, heads),
+        *_epochs(world),
         *_secrets(world, heads, points),
-        *_shown(world, heads),
         *_names(world, heads),
+        *_stores(world),
+        *_copies(world, heads),
     ]
+    anywhere = {entry.guid for iron in world.irons() for name, entry in iron.zfs.kept.items() if "@" in name}
+    named = {item.guid for point in points for item in point.data}
+    wrongs += [f"the snapshot {guid} of a deploy point is gone" for guid in named - anywhere]
+    for iron in world.irons():
+        wrongs += [*_data(iron, heads, named), *_instances(iron, heads), *_files(iron, heads)]
+        wrongs += _shown(world, iron, heads)
     assert not wrongs, f"{otherwise} {'; '.join(wrongs)}"
+
+
+def _stores(world: World) -> list[str]:
+    """One store takes changes: the one that the machine which carries operations out goes by, and it says so itself."""
+    there = {name for iron in world.irons() for name in iron.moves.servers} & world.stores.stores.keys()
+    open = {name for name in there if not world.stores.of(name).sealed}
+    wrongs = [] if open == {world.moves.at} else [f"the stores {sorted(open)} are open, and {world.moves.at!r} counts"]
+    cluster = msgspec.json.decode(world.kv.entries["cluster"].value, type=Cluster)
+    if (cluster.moved, cluster.incarnation) != (world.moves.at, world.moves.incarnation) or cluster.closed:
+        wrongs.append(f"the store {world.moves.at!r} says of itself {cluster}")
+    return wrongs
 
 
 def head_of(world: World, namespace: str = "shop") -> Head | None:
@@ -47,13 +64,19 @@ def points_of(world: World) -> list[DeployPoint]:
     return [one.point for one in past if one.point]
 
 
-def _data(world: World, heads: list[Head], points: list[DeployPoint]) -> list[str]:
+def _data(iron: Iron, heads: list[Head], named: set[str]) -> list[str]:
     """Names point at generations that owe nothing to others of their volume; what is kept holds what somebody needs.
 
-    Deploy points need snapshots, and so do clones in other namespaces.
+    Deploy points need snapshots (with the guids that are `named`), so do clones in other namespaces, and so does who
+    moves back to a generation that was left, or from one to there.
     """
-    current = {f"{ROOT}/{h.namespace}/{v.name}/{v.generation}" for h in heads for v in h.volumes.values()}
-    kept = world.zfs.kept
+    current = {
+        f"{ROOT}/{h.namespace}/{v.name}/{v.generation}"
+        for h in heads
+        for v in h.volumes.values()
+        if v.machine == iron.name
+    }
+    kept = iron.zfs.kept
     wrongs = [f"{name} is not there" for name in current - kept.keys()]
     for name in current & kept.keys():
         if kept[name].marks.get("state") != "current" or not kept[name].mounted:
@@ -62,17 +85,53 @@ def _data(world: World, heads: list[Head], points: list[DeployPoint]) -> list[st
             wrongs.append(f"{name} descends from {kept[name].origin}")
     generations = {name for name in kept if name.count("/") == ROOT.count("/") + 3 and "@" not in name}
     wrongs += [f"{name} is kept, and mounted" for name in generations - current if kept[name].mounted]
-    needed = {item.guid for point in points for item in point.data}
-    needed |= {entry.guid for name, entry in kept.items() if "@" in name and "name" in entry.marks}
-    needed |= {kept[one.origin].guid for name, one in kept.items() if name in current and one.origin}
     there = {name: entry.guid for name, entry in kept.items() if "@" in name}
+    needed = named & set(there.values())
+    needed |= {kept[name].guid for name in there if "name" in kept[name].marks or kept[name].marks.get("state") == BASE}
+    needed |= {kept[one.origin].guid for name, one in kept.items() if name in current and one.origin}
     holding = {name.partition("@")[0] for name, guid in there.items() if guid in needed}
     wrongs += [f"{name} is left over" for name in generations - current - holding]
-    wrongs += [f"the snapshot {guid} of a deploy point is gone" for guid in needed - set(there.values())]
     # What a deploy point no longer needs, but its kept neighbours descend from, ZFS cannot let go.
     origins = {entry.origin for entry in kept.values()}
     wrongs += [f"{name} is left over" for name, guid in there.items() if guid not in needed and name not in origins]
     return wrongs + _folders(kept, generations)
+
+
+def _epochs(world: World) -> list[str]:
+    """No two generations of a volume that one machine has are of one epoch, and the current one is of the newest. What
+    is, or was, a copy is of that of the generation that it is a copy of."""
+    wrongs, newest = [], dict[str, int]()
+    current = {n: one for n, one in _generations(world).items() if one.marks.get("state") == "current"}
+    for iron in world.irons():
+        found: dict[str, list[int]] = {}
+        for name, one in iron.zfs.kept.items():
+            if "epoch" in one.marks:
+                found.setdefault(name.rpartition("/")[0], []).append(int(one.marks["epoch"]))
+        wrongs += [f"{volume} on {iron.name} has {of}" for volume, of in found.items() if len({*of}) < len(of)]
+        newest |= {volume: max(newest.get(volume, 0), *of) for volume, of in found.items()}
+    for name, one in current.items():
+        if int(one.marks["epoch"]) < newest[name.rpartition("/")[0]]:
+            wrongs.append(f"{name} is current, but not of the newest epoch")
+    return wrongs
+
+
+def _copies(world: World, heads: list[Head]) -> list[str]:
+    """What a copy is of is on the volume's machine, so that the next one begins as that."""
+    wrongs, irons = [], {iron.name: iron for iron in world.irons()}
+    volumes = {f"{ROOT}/{h.namespace}/{name}": one.machine for h in heads for name, one in h.volumes.items()}
+    for iron in irons.values():
+        for name, one in iron.zfs.kept.items():
+            home = irons.get(volumes.get(name.rpartition("/")[0], ""))
+            if one.marks.get("state") == COPY and home:
+                of = iron.zfs.kept[iron.zfs.snapshots(name)[-1]].guid
+                there = of in {kept.guid for kept in home.zfs.kept.values()}
+                wrongs += [] if there else [f"what {name} on {iron.name} is of is gone from {home.name}"]
+    return wrongs
+
+
+def _generations(world: World) -> dict[str, Kept]:
+    """The filesystems of all machines. No two machines have a generation of one name."""
+    return {name: one for iron in world.irons() for name, one in iron.zfs.kept.items() if "@" not in name}
 
 
 def _folders(kept: dict[str, Kept], generations: set[str]) -> list[str]:
@@ -83,15 +142,21 @@ def _folders(kept: dict[str, Kept], generations: set[str]) -> list[str]:
     return [f"the folder {name} is left over" for name in folders - wanted]
 
 
-def _instances(world: World, heads: list[Head]) -> list[str]:
+def _instances(iron: Iron, heads: list[Head]) -> list[str]:
     """What runs is what is committed, each on the generation that its volume's name points at."""
     services = [(head, service) for head in heads for service in head.services.values()]
-    wanted = {instance.id: (head, service) for head, service in services for instance in service.instances}
-    wrongs = [f"{id} is {'left over' if id in world.instances.instances else 'missing'}"
-              for id in wanted.keys() ^ {i for i, one in world.instances.instances.items() if one.by}]  # fmt: skip
-    for id in wanted.keys() & world.instances.instances.keys():
+    wanted = {
+        instance.id: (head, service)
+        for head, service in services
+        for instance in service.instances
+        if instance.machine == iron.name
+    }
+    there = iron.instances.instances
+    wrongs = [f"{id} is {'left over' if id in there else 'missing'} on {iron.name}"
+              for id in wanted.keys() ^ {i for i, one in there.items() if one.by}]  # fmt: skip
+    for id in wanted.keys() & there.keys():
         head, service = wanted[id]
-        mounts = world.instances.instances[id].specification.mounts
+        mounts = there[id].specification.mounts
         mounted = {mount.source for mount in mounts if not mount.read_only}
         folder = f"/fake/{ROOT}/{head.namespace}"
         names = {f"{folder}/{n}/{head.volumes[n].generation}" for n in service.specification.volumes}
@@ -100,10 +165,10 @@ def _instances(world: World, heads: list[Head]) -> list[str]:
     return wrongs
 
 
-def _files(world: World, heads: list[Head]) -> list[str]:
+def _files(iron: Iron, heads: list[Head]) -> list[str]:
     """An instance has the files of its own deploy point, and nobody else has any."""
-    wanted = {(id, by): files for head in heads for id, by, files in committed(head)}
-    return [] if wanted == world.instances.files else [f"the files are {world.instances.files}, not {wanted}"]
+    wanted = {(id, by): files for head in heads for id, by, files in committed(head, iron.name)}
+    return [] if wanted == iron.instances.files else [f"the files are {iron.instances.files}, not {wanted}"]
 
 
 def _secrets(world: World, heads: list[Head], points: list[DeployPoint]) -> list[str]:
@@ -116,24 +181,24 @@ def _secrets(world: World, heads: list[Head], points: list[DeployPoint]) -> list
               for of_, name, version in named ^ versions_of(world).keys()]  # fmt: skip
 
 
-def _shown(world: World, heads: list[Head]) -> list[str]:
+def _shown(world: World, iron: Iron, heads: list[Head]) -> list[str]:
     """Each instance sees the values of the versions that are committed for it, read-only, and nobody else anything."""
     there = versions_of(world)
     wanted = {
-        instance.id: {name: world.vault.unseal(there[h.namespace, name, v]) for name, v in service.secrets.items()}
+        instance.id: {name: iron.vault.unseal(there[h.namespace, name, v]) for name, v in service.secrets.items()}
         for h in heads
         for service in h.services.values()
         for instance in service.instances
-        if service.secrets
+        if service.secrets and instance.machine == iron.name
     }
     mounted = {
         id
-        for id, instance in world.instances.instances.items()
+        for id, instance in iron.instances.instances.items()
         for mount in instance.specification.mounts
         if mount == Mount(f"/vault/{id}", "/run/secrets", read_only=True)
     }
     wrongs = [] if mounted == wanted.keys() else [f"{sorted(mounted)} see secrets, and {sorted(wanted)} should"]
-    return wrongs if world.vault.shown == wanted else [*wrongs, f"shown are {world.vault.shown}, not {wanted}"]
+    return wrongs if iron.vault.shown == wanted else [*wrongs, f"shown are {iron.vault.shown}, not {wanted}"]
 
 
 def versions_of(world: World) -> dict[tuple[str, str, int], bytes]:
@@ -147,8 +212,11 @@ def versions_of(world: World) -> dict[tuple[str, str, int], bytes]:
 
 
 def _names(world: World, heads: list[Head]) -> list[str]:
-    """What is reserved is what the heads stand on."""
-    wanted = {(name.kind, name.what) for head in heads for name in held(head)}
+    """What is reserved is what the heads stand on, and the subnets of who came, or may still come."""
+    wanted: set[tuple[str, str]] = {(name.kind, name.what) for head in heads for name in held(head)}
+    invitations = [entry.value for key, entry in world.kv.entries.items() if key.startswith("invitations.")]
+    invited = [msgspec.json.decode(value, type=Invitation) for value in invitations]
+    wanted |= {("subnet", each.subnet) for each in invited if not each.revoked}
     reserved = set()
     for key, entry in world.kv.entries.items():
         if key.startswith("reserved.") and msgspec.json.decode(entry.value, type=Reservation).operation:

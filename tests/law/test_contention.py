@@ -8,9 +8,10 @@ import pytest
 
 from daemon.contention import Contention
 from daemon.operations import Operations
+from daemon.peers.others import Fate
 from daemon.records import Claim
 from daemon.store import Store
-from daemon.wire import Deploy, How, Refused, Stuck, Success, TakenBack
+from daemon.wire import Branch, Deploy, How, Refused, Stuck, Success, TakenBack
 from tests.law.cases import shop
 from tests.law.law import prepared
 from tests.law.scenarios import GENERATION, case
@@ -120,6 +121,19 @@ def test_two_on_two_namespaces_do_not_meet() -> None:
     asyncio.run(test())
 
 
+def test_twenty_branches_of_one_source_are_made_at_a_time() -> None:
+    """None has an address that another has chosen."""
+    world = prepared(case("replace a writer")).copy()
+
+    async def test() -> None:
+        operations = boot(world)
+        branches = [asked(operations, Branch("shop", f"pr-{number}"), f"op-pr-{number}") for number in range(20)]
+        assert {(await one).kind for one in branches} == {"branched"}
+
+    asyncio.run(test())
+    require_sound(world, "in the end")
+
+
 def crashed(at: int) -> World:
     world = prepared(case("replace a writer")).copy()
     world.cut = Cut(at, "after", Crash)
@@ -197,18 +211,43 @@ def test_another_machines_claim_is_left_to_it() -> None:
 class NobodyKnows:
     """The holders of claims, while the store cannot be asked what became of them."""
 
-    def is_running(self, id: str) -> bool:
-        return False
-
-    async def resolve(self, id: str) -> bool:
+    async def fate(self, claim: Claim) -> Fate:
         raise Refused("store.down", "cannot reach the cluster's records")
+
+    async def take_over(self, claim: Claim) -> Fate:
+        raise AssertionError("nobody asked for that")
+
+
+async def _moves() -> bool:
+    return False
 
 
 def test_a_store_that_is_down_is_not_told_as_a_stuck_operation() -> None:
     world = crashed(1)
     claim = Claim("op-second", "m1", "change", "deploy", "uid 1", "2026-01-01T00:00:00.000Z")
-    contention = Contention(Store(world.kv), NobodyKnows(), "m1")
+    contention = Contention(Store(world.kv), NobodyKnows(), _moves)
     with pytest.raises(Refused) as refused:
-        asyncio.run(contention.take({"shop": "change"}, claim, 0.0))
+        asyncio.run(contention.take({"shop": "change"}, claim, How()))
     assert refused.value.code == "store.down"
     assert world.holders() == [FIRST]
+
+
+def test_who_waits_goes_on_once_the_store_takes_changes_again() -> None:
+    async def test(world: World, operations: Operations) -> None:
+        store = Store(world.kv)
+        await store.close("op-move")
+        with pytest.raises(Refused) as refused:
+            await asked(operations, shop(web="2"), "op-first")
+        assert refused.value.code == "store.closed"
+        waiting = asked(operations, shop(web="2"), "op-second", wait=15)
+        assert not (await asyncio.wait({waiting}, timeout=0.3))[0], "closed, it is waited for"
+        world.kv.sealed = True
+        with pytest.raises(Refused) as refused:
+            await asked(operations, shop(web="2"), "op-third")
+        assert refused.value.code == "store.closed", "as it is for whoever comes while the records are on their way"
+        assert not (await asyncio.wait({waiting}, timeout=0.3))[0], "sealed, it is waited for"
+        world.kv.sealed = False
+        await store.open("op-move")
+        assert (await waiting).kind == "deployed"
+
+    scenario(test)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.law import scenarios
+from tests.law import branched, full_pool, scenarios
 from tests.law.cases import CASES, Case
 from tests.law.full import require_honest, sizes
-from tests.law.law import FAILURES, cuts, prepared, require_fenced, require_law, uncut
+from tests.law.law import FAILURES, cuts, prepared, require_fenced, require_law, require_recovered, uncut
 from tests.law.world import Crash, Cut, Failed, seen
 
 
@@ -29,8 +29,7 @@ def test_cut_at_every_touch(case: Case, failure: type[BaseException]) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_crashed_at_every_touch_and_again_while_recovering(case: Case) -> None:
     for at in range(1, uncut(case)[1] + 1):
-        for second in range(1 + at % 3, 30, 3):
-            require_law(case, Cut(at, "after", Crash), second)
+        require_recovered(case, Cut(at, "after", Crash), range(1 + at % 3, 30, 3))
 
 
 @pytest.mark.parametrize("failure", [Crash, Failed], ids=lambda failure: failure.__name__)
@@ -47,6 +46,12 @@ def test_the_disk_is_full_from_any_line_of_the_journal_on(case: Case) -> None:
         require_honest(case, size)
 
 
-@pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_pool_is_full_from_any_touch_on(case: Case) -> None:
+    for at in range(1, uncut(case)[1] + 1):
+        full_pool.require_honest(case, at)
+
+
+@pytest.mark.parametrize("scenario", [*scenarios.ALL, *branched.ALL], ids=lambda scenario: scenario.__name__)
 def test_scenario(scenario: Callable[[], None]) -> None:
     scenario()

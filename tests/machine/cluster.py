@@ -1,4 +1,4 @@
-"""A one-machine cluster as its users have it: `ployzctl`, the address to open, and the plug to pull.
+"""A cluster as its users have it: `ployzctl`, the address to open, and the plug to pull.
 
 What is looked at from outside (containers, datasets, rules) is asked of the engine and of ZFS themselves.
 """
@@ -6,13 +6,16 @@ What is looked at from outside (containers, datasets, rules) is asked of the eng
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,14 +46,27 @@ class Ran:
 
 @dataclass
 class Cluster:
-    """A cluster under `root` that `ployzctl dev up` made."""
+    """A cluster under `root` that `ployzctl dev up` made, seen from the machine `at`: that one is asked and looked at.
+
+    The first one is whom `dev up` has pointed ployzctl at.
+    """
 
     root: Path
     name: str
+    at: str = "m1"
+
+    def on(self, machine: str) -> "Cluster":
+        """The same cluster, seen from another machine."""
+        return Cluster(self.root, self.name, machine)
+
+    def up(self, machines: int | None = None) -> Any:
+        """Have that many machines, or as many as there are, run: what `dev up` says of them."""
+        count = () if machines is None else ("--machines", str(machines))
+        return self.done("dev", "up", "--name", self.name, *count, within=300.0)["machines"]
 
     @property
     def machine(self) -> Path:
-        return self.root / self.name / "m1"
+        return self.root / self.name / self.at
 
     @property
     def socket(self) -> Path:
@@ -63,12 +79,14 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         home = self.root / "home"
+        elsewhere = {} if self.at == "m1" else {"PLOYZ_SOCKET": str(self.socket)}
         return {
             **os.environ,
             "PLOYZ_DEV_DIR": str(self.root),
             "XDG_CONFIG_HOME": str(home),
             "PYTHONPATH": str(HOUSE),
             "NO_COLOR": "1",
+            **elsewhere,
         }
 
     # ------------------------------------------------------------------------------------------- being used
@@ -95,9 +113,9 @@ class Cluster:
             cwd=DEMO,
         )
 
-    def done(self, *words: str, given: str | bytes = "") -> Any:
+    def done(self, *words: str, given: str | bytes = "", within: float = 120.0) -> Any:
         """The result of a command that has to succeed."""
-        ran = self.ctl(*words, given=given)
+        ran = self.ctl(*words, given=given, within=within)
         assert ran.code == 0, f"ployzctl {' '.join(words)} exited with {ran.code}: {ran.out}{ran.err}"
         return ran.json["result"]
 
@@ -129,20 +147,27 @@ class Cluster:
     @cached_property
     def url(self) -> str:
         """Where its gateway answers on this host: the same as long as the cluster is there."""
+        return str(self.told["url"])
+
+    @property
+    def told(self) -> Any:
+        """What `dev ls` says of the machine."""
         [cluster] = [c for c in self.done("dev", "ls")["clusters"] if c["name"] == self.name]
-        return str(cluster["machines"][0]["url"])
+        [machine] = [m for m in cluster["machines"] if m["name"] == self.at]
+        return machine
 
     # -------------------------------------------------------------------------------- what is there, from outside
 
-    def inside(self, *argv: str) -> str:
+    def inside(self, *argv: str, within: float = 60) -> str:
         """Run a command in the machine's namespaces."""
-        return subprocess.run(
-            ["nsenter", "--target", str(self.holder()), "--mount", "--net", "--pid", "--", *argv],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        ).stdout
+        words = ["nsenter", "--target", str(self.holder()), "--mount", "--net", "--pid", "--", *argv]
+        ran = subprocess.run(words, capture_output=True, text=True, timeout=within)
+        try:
+            ran.check_returncode()
+        except subprocess.CalledProcessError as failure:
+            failure.add_note(f"it said {ran.stderr!r}")
+            raise
+        return ran.stdout
 
     def holder(self) -> int:
         """The process that holds the machine's namespaces."""
@@ -171,6 +196,10 @@ class Cluster:
     def docker(self, *words: str) -> str:
         return self.inside("docker", "-H", f"unix://{self.engine}", *words).strip()
 
+    def paused(self) -> list[str]:
+        """The containers that stand still."""
+        return self.docker("ps", "--filter", "status=paused", "--format", "{{.Names}}").split()
+
     def datasets(self) -> list[str]:
         """Every dataset and snapshot."""
         return sorted(self.inside("zfs", "list", "-H", "-t", "all", "-o", "name").split())
@@ -181,16 +210,17 @@ class Cluster:
 
     def dump(self) -> str:
         """The database, as text: two dumps of the same data are the same to the byte."""
-        return self.docker("exec", self._database(), "pg_dump", "-U", "shop", "--restrict-key=x", "shop")
+        return self.docker("exec", self.database(), "pg_dump", "-U", "shop", "--restrict-key=x", "shop")
 
     def rows(self, namespace: str = "shop") -> list[tuple[int, str]]:
         """Every row's id and by whom it is, as the database has it."""
         told = self.docker(
-            "exec", self._database(namespace), "psql", "-U", "shop", "-Atc", "SELECT id, by FROM rows ORDER BY id"
+            "exec", self.database(namespace), "psql", "-U", "shop", "-Atc", "SELECT id, by FROM rows ORDER BY id"
         )
         return [(int(id), by) for id, _, by in (line.partition("|") for line in told.splitlines())]
 
-    def _database(self, namespace: str = "shop") -> str:
+    def database(self, namespace: str = "shop") -> str:
+        """The container of a namespace's database, on this machine."""
         names = self.docker("ps", "--format", "{{.Names}}").split()
         [container] = [name for name in names if name.startswith(f"{namespace}-db-")]
         return container
@@ -208,7 +238,7 @@ class Cluster:
 
     def start_daemon(self) -> None:
         """`dev up` finds what is down and starts it."""
-        self.done("dev", "up", "--name", self.name)
+        self.up()
 
     def settled(self) -> None:
         """Wait until no operation is open any more."""
@@ -225,6 +255,18 @@ class Cluster:
                 if all(word in line for word in words) and "nsenter" not in line and "unshare" not in line:
                     return int(folder.name)
         raise LookupError(f"there is no process {words}")
+
+
+@contextmanager
+def scratch(name: str) -> Iterator[Cluster]:
+    """A cluster of that name that is not up yet, in a folder of its own; neither is there afterwards."""
+    root = Path(tempfile.mkdtemp(prefix="pz", dir="/var/tmp"))
+    made = Cluster(root, name)
+    try:
+        yield made
+    finally:
+        made.plain("dev", "down", "--name", name)
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def wait_until(holds: Callable[[], bool], what: str, within: float = 20.0) -> None:

@@ -1,29 +1,21 @@
 """One cluster for all tests of this folder; each test begins with an empty one of namespaces that it names itself."""
 
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.machine.cluster import IMAGES, Cluster
+from tests.machine.cluster import IMAGES, Cluster, scratch
 from tests.machine.manifests import lite
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A machine that is up, with the demo's images."""
-    root = Path(tempfile.mkdtemp(prefix="pz", dir="/var/tmp"))
-    made = Cluster(root, "t")
-    try:
+    with scratch("t") as made:
         made.done("dev", "up", "--name", "t")
         subprocess.run([IMAGES, "load", made.engine], check=True, capture_output=True)
         yield made
-    finally:
-        made.plain("dev", "down", "--name", "t")
-        shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture

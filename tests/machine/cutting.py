@@ -9,13 +9,26 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.machine.cluster import gone, wait_until
+from tests.stopping import stop
 
+Told = Callable[[list[str]], bool]
+"""What may hold of a journal's lines."""
 IN_MODIFY = 0x2
+
+
+def reaches(count: int) -> Told:
+    """That there are so many lines."""
+    return lambda told: len(told) >= count
+
+
+def says(*words: str) -> Told:
+    """That some line has all of these words."""
+    return lambda told: any(all(word in line for word in words) for line in told)
 
 
 @contextmanager
@@ -42,16 +55,57 @@ def lines(journal: Path) -> list[str]:
 
 def kill_at(journal: Path, count: int, pid: int, within: float = 60.0) -> bool:
     """Kill the daemon `pid` once the journal has `count` lines; False if the operation was over before that."""
+    return kill_when(journal, reaches(count), pid, within)
+
+
+def kill_when(journal: Path, holds: Told, pid: int, within: float = 60.0) -> bool:
+    """Likewise, once it holds of the journal's lines."""
+    if killed := _signal_when(journal, holds, pid, signal.SIGKILL, within):
+        wait_until(lambda: gone(pid), "ployzd is gone")
+    return killed
+
+
+@contextmanager
+def standing_still_at(journal: Path, count: int, pid: int, within: float = 60.0) -> Iterator[None]:
+    """Let the daemon `pid` stand still once the journal has `count` lines, and go on afterwards."""
+    with standing_still_when(journal, reaches(count), pid, within):
+        yield
+
+
+@contextmanager
+def standing_still_when(journal: Path, holds: Told, pid: int, within: float = 60.0) -> Iterator[None]:
+    """Likewise, once it holds of the journal's lines."""
+    there = _signal_when(journal, holds, pid, signal.SIGSTOP, within)
+    assert there, "it was over before that"
+    stop(pid)
+    try:
+        yield
+    finally:
+        # nsenter stops when what it started is stopped, and does not go on with it.
+        for standing in (_parent(pid), pid):
+            os.kill(standing, signal.SIGCONT)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _signal_when(journal: Path, holds: Told, pid: int, how: signal.Signals, within: float) -> bool:
+    if there := wait_for(journal, holds, within):
+        os.kill(pid, how)
+    return there
+
+
+def wait_for(journal: Path, holds: Told, within: float = 60.0) -> bool:
+    """Wait until it holds of the journal's lines; False if the operation was over before that."""
     until = time.monotonic() + within
     with _watched(journal.parent) as descriptor:
-        while len(told := lines(journal)) < count:
+        while not holds(told := lines(journal)):
             if told and told[-1].startswith('{"answer":'):
                 return False
             assert time.monotonic() < until, f"the journal stays at {len(told)} lines: {told[-1:]}"
             if select.select([descriptor], [], [], 1.0)[0]:
                 os.read(descriptor, 65536)
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: gone(pid), "ployzd is gone")
     return True
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.machine.cluster import Cluster, wait_until
+from tests.machine.recorded import Records, recorded
 
 
 def explained(cluster: Cluster) -> None:
     """Assert that whatever is there has a reason, and that whatever has to be there is.
 
-    The daemon's copy of the records follows the store by some moments: so it is looked at until it is so.
+    Claims are freed after the answer: so it is looked at until it is so.
     """
     found: list[str] = []
 
@@ -32,35 +33,41 @@ def explained(cluster: Cluster) -> None:
 
 def unexplained(cluster: Cluster) -> list[str]:
     """A sentence for each thing without a reason, and each reason without its thing."""
-    heads = _heads(cluster)
+    records = recorded(cluster)
+    heads = [record["head"] for record in records.get("namespaces", {}).values() if record.get("head")]
     return [
-        *_operations(cluster),
+        *_unended(cluster, records),
+        *_told(cluster, heads),
         *_containers(cluster, heads),
         *_datasets(cluster, heads),
-        *_records(cluster, heads),
+        *_reserved(records, heads),
         *_views(cluster),
         *_sent(cluster, heads),
     ]
 
 
-def _heads(cluster: Cluster) -> list[Any]:
-    """The heads, as the records have them; they have to be those that `status` and `ps` tell of."""
-    records = _values(cluster, "namespaces.")
-    heads = [record["head"] for record in records.values() if record.get("head")]
-    told = {(one["name"], one["deploy"]) for one in cluster.done("status")["namespaces"]}
-    assert told == {(head["namespace"], head["deploy"]) for head in heads}
-    return heads
+def unended(cluster: Cluster) -> Iterator[str]:
+    """Operations that are open, and claims that somebody holds."""
+    return _unended(cluster, recorded(cluster))
 
 
-def _operations(cluster: Cluster) -> Iterator[str]:
+def _unended(cluster: Cluster, records: Records) -> Iterator[str]:
     for row in cluster.done("op", "ls")["operations"]:
         yield f"operation {row['id']} is {row['state']}"
-    for name, record in _values(cluster, "operations.").items():
+    for name, record in records.get("operations", {}).items():
         if not record.get("ending"):
             yield f"{name} has no ending"
-    for name, record in _values(cluster, "namespaces.").items():
+    for name, record in records.get("namespaces", {}).items():
         for claim in record.get("claims", ()):
             yield f"{name} is claimed by {claim['operation']}"
+
+
+def _told(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
+    """The heads have to be those that `status` tells of."""
+    told = {(one["name"], one["deploy"]) for one in cluster.done("status")["namespaces"]}
+    there = {(head["namespace"], head["deploy"]) for head in heads}
+    yield from (f"status tells of {name} at deploy {deploy}" for name, deploy in sorted(told - there))
+    yield from (f"status does not tell of {name} at deploy {deploy}" for name, deploy in sorted(there - told))
 
 
 def _containers(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
@@ -108,14 +115,14 @@ def _held(cluster: Cluster) -> set[tuple[str, ...]]:
     return {(name, *held) for name, deploy in deploys for held in deploy["snapshots"].items()}
 
 
-def _records(cluster: Cluster, heads: list[Any]) -> Iterator[str]:
+def _reserved(records: Records, heads: list[Any]) -> Iterator[str]:
     services = [service for head in heads for service in head["services"].values()]
     wanted = {f"address.{instance['ip']}" for instance in _instances(heads)}
     wanted |= {f"service.{service['address']}" for service in services if service["address"]}
     wanted |= {f"hostname.{route.partition('/')[0]}" for service in services for route in service["routes"]}
     reserved = {
         name.removeprefix("reserved.").replace("=2E", ".")
-        for name, record in _values(cluster, "reserved.").items()
+        for name, record in records.get("reserved", {}).items()
         if record.get("operation")
     }
     yield from (f"reserved {name}" for name in sorted(reserved - wanted))
@@ -157,9 +164,3 @@ def _generations(heads: list[Any]) -> set[tuple[str, ...]]:
 
 def _serving(cluster: Cluster) -> Path:
     return cluster.machine / "data" / "serving"
-
-
-def _values(cluster: Cluster, prefix: str) -> dict[str, Any]:
-    """The daemon's own copy of the records of a kind, by their keys."""
-    files = (cluster.machine / "data" / "mirror").glob(f"{prefix}*.record")
-    return {file.name.removesuffix(".record"): json.loads(file.read_bytes().partition(b"\n")[2]) for file in files}

@@ -4,6 +4,7 @@
 gateway's address, as long as the folder that it is in has no file `broken`.
 """
 
+import json
 import os
 import sys
 import threading
@@ -22,6 +23,13 @@ class Answers(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"here is the machine\n")
+
+    def do_POST(self) -> None:
+        """Whatever is asked: all machines that there can be are in one mesh already."""
+        machines = [{"name": f"m{number}"} for number in range(1, 10)]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"ok": True, "kind": "machines", "result": {"machines": machines}}).encode())
 
     def address_string(self) -> str:
         return "somebody"

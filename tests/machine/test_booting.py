@@ -35,6 +35,18 @@ def kill_everything_in(cluster: Cluster) -> None:
             continue
 
 
+def told_until_it_answers(cluster: Cluster) -> list[int]:
+    """What somebody is told who asks for what is in the database, until it is there. 503 comes of the page itself."""
+    told: list[int] = []
+
+    def ask() -> bool:
+        told.append(cluster.status_of("/rows"))
+        return told[-1] == 200
+
+    wait_until(ask, "its database answers")
+    return told
+
+
 def running(cluster: Cluster) -> list[str]:
     return sorted(cluster.docker("ps", "--format", "{{.Names}}").split())
 
@@ -48,8 +60,9 @@ def test_all_is_back_after_everything_was_killed_twice(shop: Cluster, tmp_path: 
     for kill in (kill_everything_in, pull_the_plug):
         kill(shop)
         shop.start_daemon()
+        told = told_until_it_answers(shop)
+        assert 503 not in told, f"after {kill.__name__} the page answered before its database: {told}"
         wait_until(lambda: running(shop) == names, f"after {kill.__name__} all instances run")
-        wait_until(lambda: shop.status_of("/rows") == 200, "its database answers")
         wait_until(lambda: shop.status_of("/version", host="late.localhost") == 200, "the other answers")
         assert seen(shop) == state
         shop.write_row()
@@ -88,6 +101,7 @@ def test_what_crashes_backs_off_and_shows_with_its_last_words(cluster: Cluster) 
     wait_until(lambda: (line := told("loop")) != "" and all(words in line for words in said), "the loop is told")
     assert "has ended (last exit 3)" in told("web")
     assert "out of luck" in told("web")
+    assert told("web") in cluster.ctl("ps", "down").json["warnings"]
     wait_until(lambda: row(cluster, "loop")["restarts"] >= 3, "it is started again and again")
     assert row(cluster, "loop")["restarts"] <= 1 + (time.monotonic() - started) / 2
     assert (row(cluster, "web")["restarts"], row(cluster, "web")["last_exit"]) == (0, 3)

@@ -1,11 +1,15 @@
 """Branching a database that is written to: what was acknowledged before is there, and nothing is shared afterwards."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from daemon.changing import GO_ON, PAUSE
 from tests.machine.clients import Written, writing
 from tests.machine.cluster import DEMO, Cluster, wait_until
+from tests.machine.cutting import kill_when, lines
+from tests.machine.manifests import demo
 
 PR = "pr-42.localhost"
 
@@ -53,8 +57,29 @@ def test_writers_stand_still_only_for_the_snapshots(shop_alone: Cluster) -> None
         done = shop.done("branch", "apply", "shop", "pr-42", "--freeze")
     assert_served(writer)
     assert 0 < done["pause_ms"] < 5000
-    paused = shop.docker("ps", "--filter", "status=paused", "--format", "{{.Names}}")
-    assert paused == ""
+    assert shop.paused() == []
+
+
+def test_writers_go_on_without_the_ployzd_that_was_killed_while_they_stood_still(shop: Cluster) -> None:
+    before, id = shop.datasets(), "op-frozen"
+    words = ("branch", "apply", "shop", "pr-42", "--freeze", "--op-id", id)
+    with shop.begin("--json", *words) as client:
+        assert kill_when(shop.journal(id), lambda told: _is_done(PAUSE, told), shop.daemon())
+        client.wait(timeout=60)
+    assert not _is_done(GO_ON, lines(shop.journal(id))), "they went on before it could be cut"
+    wait_until(lambda: shop.paused() == [], "nobody stands still any more")
+    shop.write_row()
+    assert not shop.daemon_runs(), "the daemon was back before the writers"
+    shop.start_daemon()
+    shop.settled()
+    assert shop.ctl(*words).code == 4
+    assert shop.datasets() == before
+
+
+def _is_done(says: str, told: list[str]) -> bool:
+    """Whether a journal says so of the step with these words."""
+    events = [json.loads(line) for line in told]
+    return any(one.get("kind") == "done" and one["step"].endswith(f" {says}") for one in events)
 
 
 def test_a_promote_with_data_moves_code_and_data_and_can_be_rolled_back(shop_alone: Cluster) -> None:
@@ -96,6 +121,46 @@ def test_a_purged_branch_leaves_what_was_there_before_it(shop: Cluster) -> None:
     assert "pr-42" in shop.plain("branch", "ls").out
     shop.done("namespace", "rm", "pr-42", "--purge", "--yes")
     assert (shop.datasets(), shop.container_ids(), dict(shop.rows())) == before
+
+
+SCRUBS = """hooks = { on_branch = ["psql", "-qU", "shop", "-c", "UPDATE rows SET by = 'nobody'"] }"""
+SEES = """secrets = ["GIVEN", "OWN"]
+branch_secrets = ["GIVEN"]
+publish = { 5003 = "web" }"""
+
+
+def cleaned() -> str:
+    """The demo with what a branch is kept from: rows that somebody wrote, a secret, a hostname, a port of the host."""
+    text = demo(1, routes='["{namespace}.localhost", "shop.example.org"]')
+    return text.replace("[services.web]", f"{SCRUBS}\n\n[services.web]\n{SEES}")
+
+
+def test_a_branch_is_cleaned_before_anybody_reaches_it_and_gets_only_what_it_may(shop_alone: Cluster) -> None:
+    shop, words = shop_alone, ("branch", "apply", "shop", "pr-42")
+    for name in ("GIVEN", "OWN"):
+        shop.done("secret", "set", f"shop/{name}", given="live")
+    shop.deployed(cleaned())
+    before, rows = shop.datasets(), shop.rows()
+    refused = shop.ctl(*words)
+    assert (refused.code, refused.error["code"]) == (3, "secret.missing")
+    assert refused.error["try"] == "ployzctl secret set pr-42/OWN"
+    shop.done("secret", "set", "pr-42/OWN", given="test")
+    failed = shop.ctl(*words, "--set", 'db.hooks.on_branch=["sh", "-c", "echo no table; exit 3"]')
+    assert (failed.code, failed.error["code"]) == (4, "instance.not_ready")
+    assert "no table" in failed.error["why"]
+    assert shop.datasets() == before
+    done = shop.ctl(*words, "--set", "web.env.DEBUG=1")
+    assert done.json["result"]["routes"] == [PR]
+    assert [said for said in done.json["warnings"] if "shop.example.org" in said]
+    assert [said for said in done.json["warnings"] if "5003" in said]
+    assert {by for _, by in shop.rows("pr-42")} == {"nobody"}
+    assert [id for id, _ in shop.rows("pr-42")] == [id for id, _ in rows]
+    assert shop.rows() == rows
+    asked = 'echo "$DEBUG" $(cat /run/secrets/GIVEN) $(cat /run/secrets/OWN)'
+    assert shop.plain("exec", "pr-42/web", "--", "sh", "-c", asked).out == "1 live test\n"
+    shop.done("namespace", "rm", "pr-42", "--purge", "--yes")
+    empty = shop.done(*words, "--service", "db=fresh", "--set", "web.secrets=[]", "--set", "web.branch_secrets=[]")
+    assert (empty["routes"], shop.rows("pr-42")) == ([PR], [])
 
 
 def test_what_cannot_be_branched_is_refused(shop_alone: Cluster) -> None:

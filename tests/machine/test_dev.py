@@ -34,14 +34,15 @@ def own() -> Iterator[Cluster]:
 
 def test_up_ls_env_and_down(own: Cluster) -> None:
     [machine] = own.done("dev", "up", "--name", "own")["machines"]
-    assert (machine["name"], machine["up"]) == ("m1", True)
-    assert own.done("dev", "ls")["clusters"] == [{"name": "own", "driver": "namespace", "machines": [machine]}]
+    assert (machine["name"], machine["state"]) == ("m1", "up")
+    listed = {"name": "own", "driver": "namespace", "machines": [machine], "partings": []}
+    assert own.done("dev", "ls")["clusters"] == [listed]
     told = own.plain("dev", "env", "m1", "--name", "own").out
     assert told.strip() == f"export PLOYZ_SOCKET={machine['socket']}"
     assert own.done("status")["machines"][0]["reachable"]
     assert own.status_of("/", host="nobody.localhost") == 404
     [machine] = own.done("dev", "down", "--name", "own")["machines"]
-    assert not machine["up"]
+    assert machine["state"] == "off"
     assert _left(own.root) == []
     assert own.done("dev", "ls")["clusters"] == []
 
@@ -57,11 +58,28 @@ def test_a_machine_whose_plug_was_pulled_comes_back_with_its_pool_and_records(ow
     own.done("dev", "up", "--name", "own")
     pools, cluster = own.inside("zpool", "list", "-H", "-o", "name,guid"), own.done("status")["store"]["cluster"]
     os.kill(own.holder(), signal.SIGKILL)
-    wait_until(lambda: not _processes(own.root), "every process of the machine is gone")
+    wait_until(lambda: not _processes(own.machine), "every process of the machine is gone")
     assert own.ctl("status").code == 1
     own.done("dev", "up", "--name", "own")
     assert own.inside("zpool", "list", "-H", "-o", "name,guid") == pools
     assert own.done("status")["store"]["cluster"] == cluster
+
+
+def test_of_three_machines_one_is_killed_and_one_is_paused_and_each_is_found_again(own: Cluster) -> None:
+    assert [machine["state"] for machine in own.up(3)] == ["up"] * 3
+    ones = [own.on(name) for name in ("m1", "m2", "m3")]
+    assert [one.done("version")["daemon"]["machine"] for one in ones] == ["m1", "m2", "m3"]
+    assert {one.status_of("/", host="nobody.localhost") for one in ones} == {404}
+    assert own.plain("dev", "env", "m2", "--name", "own").out == f"export PLOYZ_SOCKET={ones[1].socket}\n"
+    pool = ones[1].inside("zpool", "list", "-H", "-o", "guid")
+    own.done("dev", "kill", "m2", "--name", "own")
+    own.done("dev", "pause", "m3", "--name", "own")
+    assert [one.told["state"] for one in ones] == ["up", "off", "paused"]
+    assert ones[1].ctl("status").code == 1
+    assert [machine["state"] for machine in own.up()] == ["up", "up", "paused"]
+    assert ones[1].inside("zpool", "list", "-H", "-o", "guid") == pool
+    own.done("dev", "heal", "--name", "own")
+    wait_until(lambda: all(each["reachable"] for each in ones[2].done("status")["machines"]), "all reach each other")
 
 
 def test_an_up_that_was_killed_is_removed(own: Cluster) -> None:
@@ -75,14 +93,14 @@ def test_an_up_that_was_killed_is_removed(own: Cluster) -> None:
 
 
 def test_refused_without_touching_anything(own: Cluster) -> None:
-    assert own.ctl("dev", "up", "--name", "own", "--machines", "3").error["code"] == "dev.machines"
+    assert own.ctl("dev", "up", "--name", "own", "--machines", "10").error["code"] == "dev.machines"
     assert own.ctl("dev", "down", "--name", "own").error["code"] == "dev.missing"
     assert _left(own.root) == []
 
 
-def _processes(root: Path) -> list[Seen]:
-    """Those that name a file below the root."""
-    return [each for each in seen() if any(str(root) in word for word in each.argv)]
+def _processes(folder: Path) -> list[Seen]:
+    """Those that name a file below the folder."""
+    return [each for each in seen() if any(str(folder) in word for word in each.argv)]
 
 
 def _left(root: Path) -> list[str]:

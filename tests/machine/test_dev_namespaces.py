@@ -3,68 +3,22 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from daemon.dev.cluster import Site, locate
+from daemon.dev.cluster import Cluster
 from daemon.dev.machine import Machine
 from daemon.dev.processes import Seen, seen
 from dataplane.process import started
-from runtime.command import detach, finish, run
+from runtime.command import detach, run
+from tests.machine.clusters import Host, has_link, with_words
 from tests.machine.standin import BROKEN
-
-HOUSE = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Host:
-    """This host, with a folder of its own for clusters."""
-
-    root: Path
-
-    @property
-    def machine(self) -> Machine:
-        return locate("dev", Site(self.root, ())).machine("m1")
-
-    def words(self, request: str) -> tuple[str, ...]:
-        return (sys.executable, "-m", "tests.machine.standin", "ask", json.dumps({"type": f"dev.{request}"}))
-
-    def ask_within(self, *within: str) -> str:
-        """The code of the failure of an `up` that is begun by these words."""
-        env = (f"PYTHONPATH={HOUSE}", f"PLOYZ_DEV_DIR={self.root}")
-        told = asyncio.run(finish("env", *env, *within, *self.words("up"), may_exit=(3,)))
-        return str(json.loads(told.out.splitlines()[-1])["error"]["code"])
-
-    def ask(self, request: str) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
-        """The exit code of a command, its answer, and its events."""
-        env = (f"PYTHONPATH={HOUSE}", f"PLOYZ_DEV_DIR={self.root}")
-        told = asyncio.run(finish("env", *env, *self.words(request), may_exit=(0, 3, 4, 5)))
-        print(told.out[-1000:])
-        lines = [json.loads(line) for line in told.out.splitlines()]
-        return told.code, lines[-1], lines[:-1]
-
-    def url(self) -> str:
-        [cluster] = self.ask("ls")[1]["result"]["clusters"]
-        [machine] = cluster["machines"]
-        assert machine["up"]
-        return str(machine["url"])
-
-    def left(self) -> list[str]:
-        """What there is of clusters below this root: processes, mounts, control groups, files."""
-        here = str(self.root)
-        processes = [
-            str(each) for each in seen() if each.pid != os.getpid() and any(here in word for word in each.argv)
-        ]
-        mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if here in line]
-        groups = [str(folder) for folder in self.machine.group.folders() if folder.parent.exists()]
-        return processes + mounts + groups + os.listdir(self.root)
 
 
 @pytest.fixture
@@ -84,24 +38,24 @@ def _get(url: str) -> bytes:
 
 def test_up_is_reached_from_the_host_and_a_second_up_changes_nothing(host: Host) -> None:
     code, answer, events = host.ask("up")
-    assert (code, answer["kind"], answer["result"]["machines"][0]["up"]) == (0, "dev", True)
-    assert [event["kind"] for event in events] == ["doing", "done"] * 3
+    assert (code, answer["kind"], answer["result"]["machines"][0]["state"]) == (0, "dev", "up")
+    assert [event["kind"] for event in events] == ["doing", "done"] * 5
     assert _get(host.url()) == b"here is the machine\n"
-    before = host.machine.group.members()
+    before = host.machine.enclosure.group.members()
     code, again, events = host.ask("up")
     assert (code, again["result"]) == (0, answer["result"])
     assert [event["step"] for event in events] == ["0 dev runs already"]
-    assert host.machine.group.members() == before
+    assert host.machine.enclosure.group.members() == before
 
 
 def test_the_machine_has_a_network_mounts_processes_and_control_groups_of_its_own(host: Host) -> None:
     host.ask("up")
-    holder = host.machine.holder()
+    holder = host.machine.enclosure.holder()
     assert holder
     for kind in ("net", "mnt", "pid", "cgroup"):
         assert os.readlink(f"/proc/{holder.pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
-    for pid in host.machine.group.members():
-        assert f"/{host.machine.group.name}" in Path(f"/proc/{pid}/cgroup").read_text()
+    for pid in host.machine.enclosure.group.members():
+        assert f"/{host.machine.enclosure.group.name}" in Path(f"/proc/{pid}/cgroup").read_text()
     inside = ("nsenter", "--target", str(holder.pid), "--mount", "--net", "--cgroup", "--pid", "--")
     assert asyncio.run(run(*inside, "sysctl", "-n", "net.ipv4.ip_forward")) == "1\n"
     assert "127.0.0.1/8" in asyncio.run(run(*inside, "ip", "-4", "addr", "show", "lo", "up"))
@@ -111,58 +65,51 @@ def test_the_machine_has_a_network_mounts_processes_and_control_groups_of_its_ow
 def test_down_leaves_nothing_and_there_is_nothing_to_remove_after_it(host: Host) -> None:
     host.ask("up")
     code, answer, _ = host.ask("down")
-    assert (code, answer["kind"], answer["result"]["machines"][0]["up"]) == (0, "dev", False)
+    assert (code, answer["kind"], answer["result"]["machines"][0]["state"]) == (0, "dev", "off")
     assert host.left() == []
     code, answer, _ = host.ask("down")
     assert (code, answer["error"]["code"]) == (3, "dev.missing")
 
 
-def _with_words(words: tuple[str, ...]) -> bool:
-    return any(each.argv[at : at + len(words)] == words for each in seen() for at in range(len(each.argv)))
+def test_a_folder_that_cannot_be_removed_leaves_it_stuck_until_it_can(host: Host) -> None:
+    host.ask("up")
+    fixed = host.machine.enclosure.folder / "fixed"
+    fixed.touch()
+    asyncio.run(run("chattr", "+i", fixed))
+    try:
+        code, answer, events = host.ask("down")
+        assert (code, answer["error"]["code"]) == (5, "dev.stuck")
+        assert str(fixed) in answer["error"]["why"]
+        assert [event["kind"] for event in events] == ["doing"], "it is told as done"
+        assert not host.machine.enclosure.group.members(), "it still runs"
+    finally:
+        asyncio.run(run("chattr", "-i", fixed))
+    assert host.ask("down")[0] == 0
+    assert host.left() == []
 
 
 def _holder(machine: Machine) -> Seen | None:
-    return next((each for each in seen() if each.argv == machine.holds), None)
+    return next((each for each in seen() if each.argv == machine.enclosure.holds), None)
 
 
-MOMENTS: dict[str, Callable[[Machine], object]] = {
-    "its folder is there": lambda machine: machine.folder.parent.exists(),
-    "its control groups are there": lambda machine: machine.group.exists(),
-    "its first process is on its way": lambda machine: _with_words(machine.holds),
-    "its first process is there": _holder,
-    "it is ready": lambda machine: machine.holder(),
-    "the way in is on its way": lambda machine: _with_words(machine.relays),
-    "its daemon is on its way": lambda machine: _with_words(machine.serves),
-    "its daemon listens": lambda machine: machine.door.exists(),
+MOMENTS: dict[str, Callable[[Cluster], object]] = {
+    "its folder is there": lambda cluster: cluster.folder.path.exists(),
+    "the network is on its way": lambda cluster: with_words(cluster.underlay.enclosure.holds),
+    "the network is there": lambda cluster: cluster.underlay.enclosure.holder(),
+    "its control groups are there": lambda cluster: cluster.machine("m1").enclosure.group.exists(),
+    "its first process is on its way": lambda cluster: with_words(cluster.machine("m1").enclosure.holds),
+    "its first process is there": lambda cluster: _holder(cluster.machine("m1")),
+    "it is ready": lambda cluster: cluster.machine("m1").enclosure.holder(),
+    "it has a link": lambda cluster: has_link(cluster.machine("m1")),
+    "the way in is on its way": lambda cluster: with_words(cluster.machine("m1").relays),
+    "its daemon is on its way": lambda cluster: with_words(cluster.machine("m1").serves),
+    "its daemon listens": lambda cluster: cluster.machine("m1").door.exists(),
 }
-
-
-def _cut_up(host: Host, moment: Callable[[Machine], object]) -> None:
-    """Kill `dev up` with -9 as soon as the moment has come."""
-
-    async def cut() -> None:
-        environment = {"PYTHONPATH": str(HOUSE), "PLOYZ_DEV_DIR": str(host.root)}
-        pid = await detach(*host.words("up"), log=Path("/dev/null"), environment=environment)
-        machine = replace_program(host.machine)
-        async with asyncio.timeout(20):
-            while not moment(machine):
-                await asyncio.sleep(0.001)
-        os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(5):
-            while started(pid):
-                await asyncio.sleep(0.01)
-
-    asyncio.run(cut())
-
-
-def replace_program(machine: Machine) -> Machine:
-    program = (sys.executable, "-P", "-m", "tests.machine.standin", "serve")
-    return Machine(machine.folder, machine.group, program)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_down_finds_everything_of_an_up_that_was_killed_when(host: Host, moment: str) -> None:
-    _cut_up(host, MOMENTS[moment])
+    host.cut("up", MOMENTS[moment])
     code, _, _ = host.ask("down")
     assert code == 0
     assert host.left() == []
@@ -170,10 +117,10 @@ def test_down_finds_everything_of_an_up_that_was_killed_when(host: Host, moment:
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_up_finishes_an_up_that_was_killed_when(host: Host, moment: str) -> None:
-    _cut_up(host, MOMENTS[moment])
+    host.cut("up", MOMENTS[moment])
     assert host.ask("up")[1]["ok"] is True
     assert _get(host.url()) == b"here is the machine\n"
-    holders = [each for each in seen() if each.argv == host.machine.holds]
+    holders = [each for each in seen() if each.argv == host.machine.enclosure.holds]
     assert len(holders) == 1
 
 
@@ -181,21 +128,21 @@ def test_up_finishes_an_up_that_was_killed_when(host: Host, moment: str) -> None
 def test_a_machine_whose_holder_was_killed_is_all_gone_and_starts_again_from_its_disk(host: Host, victim: str) -> None:
     host.ask("up")
     url = host.url()
-    (host.machine.folder / "data").mkdir()
-    (host.machine.folder / "data" / "kept").write_text("bytes")
-    for process in seen(host.machine.group.members()):
+    (host.machine.enclosure.folder / "data").mkdir()
+    (host.machine.enclosure.folder / "data" / "kept").write_text("bytes")
+    for process in seen(host.machine.enclosure.group.members()):
         if process.argv[0] == victim:
             os.kill(process.pid, signal.SIGKILL)
-    _until(lambda: not host.machine.group.members())
-    assert not host.ask("ls")[1]["result"]["clusters"][0]["machines"][0]["up"]
+    _until(lambda: not host.machine.enclosure.group.members())
+    assert host.ask("ls")[1]["result"]["clusters"][0]["machines"][0]["state"] == "off"
     assert host.ask("up")[0] == 0
     assert host.url() == url
-    assert (host.machine.folder / "data" / "kept").read_text() == "bytes"
+    assert (host.machine.enclosure.folder / "data" / "kept").read_text() == "bytes"
 
 
 def test_down_removes_a_machine_whose_holder_was_killed(host: Host) -> None:
     host.ask("up")
-    holder = host.machine.holder()
+    holder = host.machine.enclosure.holder()
     assert holder
     os.kill(holder.pid, signal.SIGKILL)
     assert host.ask("down")[0] == 0
@@ -206,11 +153,11 @@ def test_a_way_in_or_a_daemon_that_was_killed_is_started_again(host: Host) -> No
     for name in ("daemon.dev.relay", "tests.machine.standin"):
         [pid] = [
             each.pid
-            for each in seen(host.machine.group.members())
+            for each in seen(host.machine.enclosure.group.members())
             if name in each.argv and each.argv[0] == sys.executable
         ]
         os.kill(pid, signal.SIGKILL)
-    _until(lambda: not _with_words(host.machine.relays))
+    _until(lambda: not with_words(host.machine.relays))
     code, _, events = host.ask("up")
     assert (code, len(events)) == (0, 4)
     assert _get(host.url()) == b"here is the machine\n"
@@ -218,10 +165,7 @@ def test_a_way_in_or_a_daemon_that_was_killed_is_started_again(host: Host) -> No
 
 def test_down_finds_a_cluster_whose_folder_somebody_removed(host: Host) -> None:
     host.ask("up")
-    for path in (host.machine.folder, host.machine.folder.parent):
-        for file in path.iterdir():
-            file.unlink()
-        path.rmdir()
+    shutil.rmtree(host.cluster.folder.path)
     assert host.ask("down")[0] == 0
 
 
@@ -236,21 +180,9 @@ def test_an_up_whose_daemon_ends_is_taken_back_and_says_what_its_log_said(host: 
 
 
 def test_an_up_that_is_interrupted_is_taken_back(host: Host) -> None:
-    async def interrupt() -> None:
-        environment = {"PYTHONPATH": str(HOUSE), "PLOYZ_DEV_DIR": str(host.root)}
-        out = host.root / "out"
-        pid = await detach(*host.words("up"), log=out, environment=environment)
-        async with asyncio.timeout(20):
-            while not _with_words(host.machine.holds):
-                await asyncio.sleep(0.001)
-            os.kill(pid, signal.SIGINT)
-            while started(pid):
-                await asyncio.sleep(0.01)
-
-    asyncio.run(interrupt())
-    last = json.loads((host.root / "out").read_text().splitlines()[-1])
-    (host.root / "out").unlink()
-    assert (last["error"]["code"], last["error"]["state"]) == ("dev.interrupted", "taken_back")
+    said = host.cut("up", MOMENTS["its first process is on its way"], by=signal.SIGINT)
+    error = json.loads(said.splitlines()[-1])["error"]
+    assert (error["code"], error["state"]) == ("dev.interrupted", "taken_back")
     assert host.left() == []
 
 
@@ -265,7 +197,7 @@ def test_what_others_made_is_not_touched(host: Host) -> None:
     host.ask("up")
     theirs = host.root / "dev" / "letters"
     theirs.write_text("mine")
-    beside = [folder.parent.with_name("ployz-dev-dev-somebody") for folder in host.machine.group.folders()]
+    beside = [folder.parent.with_name("ployz-dev-dev-somebody") for folder in host.machine.enclosure.group.folders()]
     for folder in beside:
         folder.mkdir()
     pid = asyncio.run(detach("tail", "-f", str(theirs), log=Path("/dev/null")))
@@ -282,7 +214,7 @@ def test_what_others_made_is_not_touched(host: Host) -> None:
 
 def test_a_mount_in_its_folder_is_not_ours_to_remove(host: Host) -> None:
     host.ask("up")
-    place = host.machine.folder / "theirs"
+    place = host.machine.enclosure.folder / "theirs"
     place.mkdir()
     asyncio.run(run("mount", "-t", "tmpfs", "tmpfs", place))
     (place / "letters").write_text("mine")

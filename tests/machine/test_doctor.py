@@ -1,7 +1,5 @@
 """What is broken for real is named, with what to do; what is whole is not."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from tests.machine.cluster import Cluster
 from tests.machine.explained import explained
 from tests.machine.test_open_ends import id, somebody_in
+from tests.stopping import stopped
 
 
 def examined(cluster: Cluster, *words: str) -> tuple[int, dict[str, Any]]:
@@ -22,16 +21,6 @@ def not_ok(checks: dict[str, Any]) -> dict[str, str]:
 
 
 @contextmanager
-def paused(pid: int) -> Iterator[None]:
-    """It is there, so nobody starts it again, and answers nobody."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
 def filled(cluster: Cluster) -> Iterator[None]:
     """A pool of which somebody has set four fifths aside."""
     cluster.inside("zfs", "create", "-o", "reservation=16G", "-o", "mountpoint=none", "ployz-m1/filler")
@@ -39,6 +28,16 @@ def filled(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         cluster.inside("zfs", "destroy", "ployz-m1/filler")
+
+
+@contextmanager
+def without_key(cluster: Cluster) -> Iterator[None]:
+    key = cluster.machine / "data" / "vault" / "identity"
+    elsewhere = key.rename(key.with_name("elsewhere"))
+    try:
+        yield
+    finally:
+        elsewhere.rename(key)
 
 
 def test_each_thing_that_is_broken_is_named_and_what_to_do(shop: Cluster) -> None:
@@ -54,10 +53,10 @@ def test_each_thing_that_is_broken_is_named_and_what_to_do(shop: Cluster) -> Non
     ):
         out, _ = client.communicate(timeout=120)
         assert client.returncode == 5, out
-        with paused(shop.pid("dnsmasq")):
+        with stopped(shop.pid("dnsmasq")), without_key(shop):
             shop.inside("nft", "delete", "table", "ip", "ployz")
             code, checks = examined(shop)
-    broken = {"pool": "warning", "firewall": "failure", "names": "failure", "operations": "failure"}
+    broken = {"pool": "warning", **dict.fromkeys(("firewall", "names", "secrets", "operations"), "failure")}
     assert (code, not_ok(checks)) == (3, broken), checks
     assert all(checks[name]["try"] for name in broken)
     assert f"ployzctl op resume {operation}" in checks["operations"]["try"]

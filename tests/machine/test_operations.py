@@ -52,6 +52,8 @@ def test_a_second_deploy_is_refused_and_told_who_since_when_and_which_and_the_fi
         assert re.fullmatch(since, second.error["why"])
         assert "--wait SECONDS" in second.error["try"]
         assert light.ctl("rollback", "lite").error["code"] == "claim.held"
+        branched = light.ctl("branch", "apply", "lite", "pr-42")
+        assert (branched.error["code"], branched.error["why"]) == ("claim.held", second.error["why"])
         assert light.get("/version", host=LITE) == "1"
 
         assert light.done("op", "abort", "first") == {"id": "first"}

@@ -9,7 +9,9 @@ import pytest
 
 from tests.machine.cluster import Cluster, Ran, wait_until
 from tests.machine.manifests import LITE, lite, service
-from tests.machine.world import assert_untouched, world
+from tests.machine.recorded import recorded
+from tests.machine.world import assert_untouched, claimed_or_not, world
+from tests.stopping import stopped
 
 TWO_WRITERS = service("a", volumes='{ data = "/data" }') + service("b", volumes='{ data = "/data" }')
 VOLUME = "[volumes.data]\n"
@@ -32,7 +34,6 @@ MANIFESTS: dict[str, tuple[str | bytes, str, str]] = {
     "undeclared volume": (lite(volumes='{ data = "/data" }'), "manifest.volume", "services.web.volumes.data: "),
     "two writers": (lite() + TWO_WRITERS + VOLUME, "manifest.volume", "services.b.volumes.data: "),
     "replicas": (lite(volumes='{ data = "/d" }', replicas="2") + VOLUME, "manifest.volume", "services.web.replicas: "),
-    "later": (lite(branch_secrets='["word"]'), "manifest.later", "services.web.branch_secrets: "),
     "taken hostname": (lite().replace('"lite"', '"other"'), "name.taken", "the namespace lite has that hostname"),
     "name with capitals": (named("Lite"), "manifest.name", "namespace: should be a name"),
     "name that begins with a dash": (named("-lite"), "manifest.name", "namespace: should be a name"),
@@ -135,16 +136,13 @@ def test_an_engine_that_is_dead_is_named_and_comes_back_with_its_containers(ligh
 def test_without_the_store_changes_are_refused_and_looks_answer_from_what_was_told_last(light: Cluster) -> None:
     before = world(light)
     server = light.process("nats-server", str(light.machine))
-    os.kill(server, signal.SIGSTOP)  # one that was killed is back within moments
-    try:
+    with stopped(server):  # one that was killed is back within moments
         assert_refused(light.deploy(lite(2)), "store.down", "")
         wait_until(lambda: stale_since(light) is not None, "the mirror is known to be old", within=60)
         assert [row["state"] for row in light.done("ps", "lite")["instances"]] == ["running"]
         assert light.done("history", "lite")["deploys"]
         assert "The store cannot be reached. What follows was so " in light.plain("status").out
         assert light.get("/version", host=LITE) == "1"
-    finally:
-        os.kill(server, signal.SIGCONT)
     wait_until(lambda: stale_since(light) is None, "the store tells everything again", within=60)
     assert_untouched_but_for_claims(light, before)
     light.deployed(lite(2))
@@ -153,7 +151,7 @@ def test_without_the_store_changes_are_refused_and_looks_answer_from_what_was_to
 
 def assert_untouched_but_for_claims(cluster: Cluster, before: dict[str, list[str]]) -> None:
     """A claim that was on its way to a server that slept lands when it wakes; the next operation sees to it."""
-    after = world(cluster)
+    after = claimed_or_not(cluster, recorded(cluster))
     for what in set(before) - {"heads"}:
         assert after[what] == before[what]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.machine.cluster import DEMO, Cluster, wait_until
+from tests.machine.lived import folder
 from tests.machine.manifests import demo
 
 
@@ -83,6 +84,19 @@ def test_stdout_and_stdin_and_what_is_refused(shop: Cluster, tmp_path: Path) -> 
     assert shop.datasets() == before
 
 
+def test_a_folder_is_imported_as_it_is(shop: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    row = tmp_path / "in" / "sub" / "row"
+    row.write_text("what was there already")
+    row.chmod(0o640)
+    os.chown(row, 999, 998)
+    shop.done("volume", "import", str(tmp_path / "in"), "lab/data")
+    found = folder(shop, "lab") / "sub" / "row"
+    about = found.stat()
+    assert (found.read_text(), about.st_uid, about.st_gid, about.st_mode & 0o7777) == (row.read_text(), 999, 998, 0o640)
+    shop.done("namespace", "rm", "lab", "--purge", "--yes")
+
+
 def test_an_export_that_cannot_be_kept_is_none(shop: Cluster, tmp_path: Path) -> None:
     before, file, folder = shop.datasets(), tmp_path / "data.zst", tmp_path / "folder"
     words = (sys.executable, "-P", "-m", "ctl", "--json", "volume", "export", "shop/data", "-o", str(file))
@@ -91,10 +105,14 @@ def test_an_export_that_cannot_be_kept_is_none(shop: Cluster, tmp_path: Path) ->
     error = json.loads(ran.stdout)["error"]
     assert (ran.returncode, error["code"]) == (4, "stream.broken")
     assert "File too large" in error["why"]
-    folder.mkdir()
-    kept = shop.ctl("volume", "export", "shop/data", "-o", str(folder))
-    assert (kept.code, kept.error["code"]) == (1, "export.unwritten")
+    with shop.begin("--json", "volume", "export", "shop/data", "-o", str(folder)) as exporting:
+        wait_until(Path(f"{folder}.part").exists, "it is written")
+        folder.mkdir()
+        out, _ = exporting.communicate(timeout=60)
+    assert (exporting.returncode, json.loads(out)["error"]["code"]) == (1, "export.unwritten")
     assert list(tmp_path.iterdir()) == [folder]
+    refused = shop.ctl("volume", "export", "shop/data", "-o", str(folder))
+    assert (refused.code, refused.error["code"]) == (3, "export.unwritable")
     wait_until(lambda: shop.datasets() == before, "nothing of it is left")
 
 
@@ -107,9 +125,22 @@ def test_a_named_snapshot_stays_until_it_is_purged(shop: Cluster) -> None:
     assert shop.ctl("volume", "purge", "shop/data@before").error["code"] == "question.unanswered"
     shop.done("volume", "purge", "shop/data@before", "--yes")
     assert named["guid"] not in json.dumps(shop.done("volume", "snapshots", "shop/data"))
-    for row in shop.done("volume", "ls", "--kept")["volumes"]:
-        refused = shop.ctl("volume", "purge", f"{row['namespace']}/{row['name']}", "--kept", row["generation"], "--yes")
-        assert (refused.code, refused.error["code"]) == (3, "purge.needed"), row
+
+
+def test_a_volume_that_is_pruned_is_kept_for_who_rolls_back(shop: Cluster) -> None:
+    rows, words = shop.rows(), ("volume", "ls", "shop", "--kept")
+    before = shop.done(*words)["volumes"]
+    pruned = shop.deployed('namespace = "shop"\n', "--prune-volumes")
+    assert [one["action"] for one in pruned["volumes"]] == ["remove"]
+    assert shop.done("volume", "ls", "shop")["volumes"] == []
+    [kept] = [row for row in shop.done(*words)["volumes"] if row not in before]
+    point = f"deploy {pruned['previous']} of shop"
+    assert point in kept["needed"]
+    refused = shop.ctl("volume", "purge", "shop/data", "--kept", kept["generation"], "--yes")
+    assert (refused.code, refused.error["code"]) == (3, "purge.needed")
+    assert point in refused.error["why"]
+    shop.done("rollback", "shop")
+    assert shop.rows() == rows
 
 
 @pytest.mark.parametrize("victim", ["ployzctl", "ployzd"])
@@ -149,9 +180,9 @@ def _kill(shop: Cluster, process: "subprocess.Popen[bytes]", victim: str) -> Non
 
 def _commands() -> list[str]:
     lines = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            lines.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
         except OSError:
             continue
     return lines

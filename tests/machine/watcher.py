@@ -1,10 +1,12 @@
-"""An outside watcher: every 10 ms, who has which generation mounted, and which version answers at the gateway.
+"""An outside watcher: every 10 ms, who has which generation mounted, on whichever machine, and which version answers at
+the gateway.
 
 It takes nobody's word: a writer is a process in a container (a process namespace other than the machine's own)
 that has the dataset in its own table of mounts, mount_namespaces(7); an answer is one that came over the network.
 """
 
 import os
+import re
 import threading
 import time
 import urllib.error
@@ -33,13 +35,15 @@ class Answer:
 
 @dataclass
 class Writers:
-    """Which containers have which generations mounted, look by look."""
+    """Which containers have which generations mounted, look by look: those below `roots`, of `machines` that these
+    processes hold. `spans` are the first and the last look (time.monotonic) at which a generation had a writer."""
 
-    machine: int
-    root: str
+    machines: tuple[int, ...]
+    roots: tuple[str, ...]
     known: dict[int, tuple[str, str] | None] = field(default_factory=dict)
     seen: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     together: list[str] = field(default_factory=list)
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
     looks: int = 0
 
     def look(self) -> None:
@@ -57,24 +61,35 @@ class Writers:
         for generation, containers in holders.items():
             self.seen[generation] |= containers.keys()
             alive = [name for name, members in containers.items() if any(_alive(pid) for pid in members)]
+            if alive:
+                now = time.monotonic()
+                self.spans[generation] = (self.spans.get(generation, (now,))[0], now)
             if len(alive) > 1:
                 self.together.append(f"{generation} in {sorted(alive)}")
 
     def _ask(self, pid: int) -> None:
         try:
-            space = os.readlink(f"/proc/{pid}/ns/pid")
-            if space in (os.readlink(f"/proc/{self.machine}/ns/pid"), os.readlink("/proc/self/ns/pid")):
+            space, cluster = os.readlink(f"/proc/{pid}/ns/pid"), _cluster(self.machines[0])
+            if _cluster(pid) != cluster or space in {
+                os.readlink(f"/proc/{each}/ns/pid") for each in (*self.machines, "self")
+            }:
                 self.known[pid] = None
             elif not Path(f"/proc/{pid}/comm").read_text().startswith("runc"):
                 mounts = Path(f"/proc/{pid}/mountinfo").read_text()
-                self.known[pid] = next(((name, space) for name in _generations(mounts, self.root)), None)
+                self.known[pid] = next(((name, space) for name in _generations(mounts, self.roots)), None)
         except OSError:
             return  # it ended while we looked
 
 
-def _generations(mountinfo: str, root: str) -> list[str]:
+def _cluster(pid: int) -> str:
+    """The control group of the local cluster that a process is of: machines of others may have the same names."""
+    found = re.search(r":/(ployz-dev-[^/]+)/", Path(f"/proc/{pid}/cgroup").read_text())
+    return found[1] if found else ""
+
+
+def _generations(mountinfo: str, roots: tuple[str, ...]) -> list[str]:
     sources = [line.partition(" - ")[2].split(" ")[1] for line in mountinfo.splitlines()]
-    return [source for source in sources if source.startswith(f"{root}/")]
+    return [source for source in sources if source.startswith(tuple(f"{root}/" for root in roots))]
 
 
 def _alive(pid: int) -> bool:
@@ -113,10 +128,11 @@ class Asking:
 
 
 class Watch:
-    """Looks and asks for as long as the `with` lasts: writers, `GET /version`, `POST /rows`."""
+    """Looks and asks for as long as the `with` lasts: writers on these machines, `GET /version`, `POST /rows`."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.writers = Writers(cluster.holder(), "ployz-m1/ployz")
+    def __init__(self, cluster: Cluster, machines: tuple[str, ...] = ("m1",)) -> None:
+        holders = tuple(cluster.on(name).holder() for name in machines)
+        self.writers = Writers(holders, tuple(f"ployz-{name}/ployz" for name in machines))
         self.versions = Asking(f"{cluster.url}/version")
         self.rows = Asking(f"{cluster.url}/rows", "POST")
         self._over = threading.Event()

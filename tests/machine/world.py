@@ -2,9 +2,9 @@
 
 import json
 import re
-from pathlib import Path
 
 from tests.machine.cluster import Cluster, wait_until
+from tests.machine.recorded import Records, recorded
 
 World = dict[str, list[str]]
 
@@ -12,8 +12,21 @@ World = dict[str, list[str]]
 def world(cluster: Cluster) -> World:
     """Containers, datasets with their snapshots, addresses, views, files, and what the records hold. Sorted lines.
 
-    Claims are left out: they are freed after the answer, and are waited for where it matters.
+    Looked at once nobody holds a claim: they are freed after the answer.
     """
+    found: list[Records] = []
+
+    def unclaimed() -> bool:
+        found[:] = [recorded(cluster)]
+        return not any(record.get("claims") for record in found[0]["namespaces"].values())
+
+    wait_until(unclaimed, "nobody holds a claim any more")
+    return claimed_or_not(cluster, found[0])
+
+
+def claimed_or_not(cluster: Cluster, records: Records) -> World:
+    """The same at once, also where a claim stays."""
+    reserved = {key: held for key, held in records["reserved"].items() if held.get("operation")}
     return {
         "containers": sorted(cluster.docker("ps", "-a", "--format", "{{.ID}} {{.Names}} {{.State}}").splitlines()),
         "datasets": cluster.datasets(),
@@ -21,41 +34,19 @@ def world(cluster: Cluster) -> World:
         "views": sorted(file.name for file in (cluster.machine / "data" / "serving").glob("*.view")),
         "files": sorted(str(file) for file in (cluster.machine / "data" / "files").rglob("*")),
         "names": sorted(_contents(cluster, "names")),
-        "reserved": sorted(_reserved(cluster)),
-        "heads": [json.dumps(head) for text in _namespaces(cluster) if (head := json.loads(text)["head"])],
-        "points": [file for file, _ in _records(cluster) if file.startswith("deploys.")],
+        "reserved": [f"{key} {held['namespace']}" for key, held in reserved.items()],
+        "heads": [json.dumps(record["head"]) for record in records["namespaces"].values() if record["head"]],
+        "points": list(records.get("deploys", ())),
     }
 
 
 def assert_untouched(cluster: Cluster, before: World) -> None:
     """Nothing is left over, and nothing is missing."""
-    wait_until(lambda: _unclaimed(cluster), "nobody holds a claim any more")
-    assert world(cluster) == before
-
-
-def _unclaimed(cluster: Cluster) -> bool:
-    return not any(json.loads(text).get("claims") for text in _namespaces(cluster))
-
-
-def _namespaces(cluster: Cluster) -> list[str]:
-    return [text for file, text in _records(cluster) if file.startswith("namespaces.")]
+    after = world(cluster)
+    for what in before:
+        assert after[what] == before[what], what
 
 
 def _contents(cluster: Cluster, part: str) -> list[str]:
     folder = cluster.machine / "data" / "serving" / part
     return [file.read_text() for file in folder.rglob("*") if file.is_file() and file.suffix != ".log"]
-
-
-def _reserved(cluster: Cluster) -> list[str]:
-    reserved = [(file, json.loads(text)) for file, text in _records(cluster) if file.startswith("reserved.")]
-    return [f"{file} {held['namespace']}" for file, held in reserved if held.get("operation")]
-
-
-def _records(cluster: Cluster) -> list[tuple[str, str]]:
-    """Every record as the mirror has it: its name, and its JSON."""
-    files = sorted((cluster.machine / "data" / "mirror").glob("*.record"))
-    return [(file.stem, _value(file)) for file in files]
-
-
-def _value(file: Path) -> str:
-    return file.read_bytes().partition(b"\n")[2].decode()

@@ -30,19 +30,24 @@ ALL = dict(commands(program))
 
 def test_these_are_all_commands() -> None:
     assert set(ALL) == {
-        *("branch apply", "branch ls", "branch diff", "promote"),
+        *("branch apply", "branch ls", "branch diff", "promote", "migrate apply"),
         *("deploy", "rollback", "status", "ps", "logs", "exec", "history show", "export"),
         *("doctor", "version", "help"),
         *("restart", "stop", "start", "scale", "run"),
         *("namespace ls", "namespace inspect", "namespace rm"),
         *("volume ls", "volume snapshots", "volume snapshot", "volume resize", "volume purge"),
-        *("volume restore", "fork-volume"),
+        *("volume restore", "volume send", "fork-volume"),
         *("volume export", "volume import"),
-        *("secret set", "secret ls", "secret rm"),
+        *("secret set", "secret ls", "secret rm", "secret rotate"),
+        *("mesh init", "mesh status", "mesh destroy", "join", "machine rm", "machine drain", "machine undrain"),
+        "machine label",
+        *("machine add", "machine invite", "machine revoke", "machine ls", "machine inspect", "machine rtt"),
         *("registry login", "registry logout", "registry ls"),
+        *("image ls", "image push", "image distribute"),
         *("op ls", "op show", "op resume", "op abort"),
         *("context ls", "context add", "context use", "context rm"),
         *("dev up", "dev down", "dev ls", "dev env"),
+        *("dev kill", "dev pause", "dev resume", "dev part", "dev heal"),
     }
     listed = {name for _, names in program.sections for name in names}
     assert listed == {name.split()[0] for name in ALL}

@@ -90,6 +90,7 @@ def test_events_come_before_the_document_one_a_line() -> None:
             "ployzctl help ps",
         ),
         (("ps", "--quux"), "it has no option --quux", "ployzctl help ps"),
+        (("ps", "--fresh"), "it has no option --fresh", "ployzctl help ps"),
     ],
 )
 def test_wrong_usage_is_a_document_too(words: tuple[str, ...], why: str, hint: str) -> None:

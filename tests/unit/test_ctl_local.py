@@ -15,7 +15,7 @@ from daemon import wire
 from tests.fakes.ployzd import document
 from tests.fakes.terminal import HOUSE, Finished, environment
 
-M1 = wire.Machine("m1", "/run/x/m1", "http://127.0.0.1:8080", True)
+M1 = wire.DevMachine("m1", "192.168.77.1", "/run/x/m1", "http://127.0.0.1:8080", "up")
 UP = wire.Success("dev", msgspec.to_builtins(wire.DevCluster("dev", "namespace", [M1])))
 LIST = wire.Success("clusters", {"clusters": [UP.result]})
 SAYS = '#!/bin/sh\n{first}\nread -r line\necho "$1 $line" > "$0.asked"\ncat <<\'END\'\n{said}END\n{then}\n'
@@ -60,7 +60,7 @@ def asked(python: Path) -> wire.DevRequest:
 def test_up_makes_a_cluster_and_uses_it(tmp_path: Path) -> None:
     event = wire.Event("dev", "2026-01-31T13:05:07Z", "doing", "1 start m1")
     python = place(tmp_path, wire.encode(event).decode() + wire.encode(UP).decode())
-    done = dev(python, "dev", "up", "--machines", "1")
+    done = dev(python, "dev", "up")
     assert (done.code, done.error) == (0, "  … start m1\n")
     assert "http://127.0.0.1:8080" in done.out
     assert asked(python) == wire.DevUp()
@@ -68,6 +68,26 @@ def test_up_makes_a_cluster_and_uses_it(tmp_path: Path) -> None:
     done = dev(python, "--json", "dev", "down")
     assert (done.code, document(done.out)["kind"], asked(python)) == (0, "dev", wire.DevDown())
     assert kept(python) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "request_"),
+    [
+        ("up --machines 3 --name x", wire.DevUp("x", 3)),
+        ("kill m2", wire.DevKill("m2")),
+        ("pause m2 --name x", wire.DevPause("m2", "x")),
+        ("resume m2", wire.DevResume("m2")),
+        ("part m1 m2", wire.DevPart(["m1", "m2"])),
+        ("part m1 --loss 20 --one-way --name x", wire.DevPart(["m1"], 20, one_way=True, name="x")),
+        ("heal --name x", wire.DevHeal("x")),
+    ],
+)
+def test_what_is_done_to_a_cluster_is_asked_as_it_was_said(
+    tmp_path: Path, words: str, request_: wire.DevRequest
+) -> None:
+    python = place(tmp_path, wire.encode(UP).decode())
+    done = dev(python, "--json", "dev", *words.split())
+    assert (done.code, document(done.out)["kind"], asked(python)) == (0, "dev", request_)
 
 
 def test_down_leaves_a_context_of_that_name_that_is_another_daemons(tmp_path: Path) -> None:

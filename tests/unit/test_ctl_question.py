@@ -14,7 +14,7 @@ def test_where_nobody_can_be_asked_it_is_refused_with_the_question() -> None:
     done = ployzctl("--json", *PURGE)
     error = json.loads(done.out)["error"]
     assert (done.code, error["code"], error["state"]) == (3, "question.unanswered", "refused")
-    assert "All data of shop is destroyed" in error["why"]
+    assert "All data and secrets of shop are destroyed" in error["why"]
 
 
 def test_what_is_meant_is_not_asked() -> None:

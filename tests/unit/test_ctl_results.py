@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from ctl import quantities, texts
 from ctl.style import Style
@@ -14,7 +14,7 @@ from daemon.wire import Event, Problem
 PLAIN = Style()
 LONG_AGO = "2020-01-31T13:05:07Z"
 ID = "op-aaaaaaaaaaaa"
-OPERATION = wire.OperationRow(ID, "deploy", "stuck", "alice", LONG_AGO, "2020-01-31T13:06:12Z", ["shop"])
+OPERATION = wire.OperationRow(ID, "deploy", "stuck", "alice", LONG_AGO, "2020-01-31T13:06:12Z", ["shop"], machine="m2")
 POINT = wire.DeployRow(3, "d-3", LONG_AGO, "alice", ID, True, {"web": "shop/web:1"}, {"data": "12345"})
 
 
@@ -54,6 +54,78 @@ def test_a_preview_shows_where_the_commit_is() -> None:
         "3   remove i1                m1",
     ]
     assert text("preview", wire.Preview("deploy", [], 0)) == ["deploy would do nothing: it is so already."]
+    move = wire.Expected("data", "m1", "m2", 100 << 20, 3, 5 << 30, 1.2)
+    assert text("preview", wire.Preview("migrate", steps, 1, [move]))[-3:] == [
+        "",
+        "VOLUME   GOES TO       ABOUT   ROUNDS   DOWN FOR ABOUT   FREE THERE",
+        "data     m2        100.0 MiB   3        1.2 s            5.0 GiB",
+    ]
+
+
+def test_a_deploy_that_changed_nothing_and_a_service_that_was_stopped() -> None:
+    web = wire.ServiceResult("web", "unchanged", [wire.ResultInstance("i1", "m1", "10.210.1.5")])
+    assert text("deployed", wire.Deployed("shop", 4, None, [web], [], [], {})) == [
+        "shop is at deploy 4  (nothing was to be changed)",
+        "",
+        "          NAME   WAS         WHERE",
+        "service   web    unchanged   10.210.1.5 on m1",
+    ]
+    stopped, still = wire.ServiceResult("db", "replace", []), wire.ServiceResult("web", "unchanged", [])
+    assert text("deployed", wire.Deployed("shop", 5, 4, [stopped, still], [], [], {})) == [
+        "shop is at deploy 5  (before: 4)",
+        "",
+        "          NAME   WAS         WHERE",
+        "service   db     stopped",
+        "service   web    unchanged   stopped",
+    ]
+
+
+def test_a_move() -> None:
+    volume = wire.MovedVolume("data", 100 << 20, 1 << 20, 3, "op-1")
+    assert text("migrated", wire.Migrated("shop", "db", "m1", "m2", [volume], 1.2)) == [
+        "shop/db is on m2  (before: m1)",
+        "",
+        "VOLUME   WHILE IT RAN   WHILE IT WAS DOWN   ROUNDS",
+        "data     100.0 MiB      1.0 MiB             3",
+        "",
+        "down for  1.2 s",
+    ]
+    assert text("migrated", wire.Migrated("shop", "web", "m1", "m2", [], 0.0)) == ["shop/web is on m2  (before: m1)"]
+
+
+def test_a_machine_that_is_emptied() -> None:
+    moved = [
+        wire.Departed("shop", "db", ["data"], "m3", 100 << 20, 1.2, "op-1"),
+        wire.Departed("shop", "web", [], "m1", 0, 0.0, "op-2"),
+        wire.Departed("shop", "", ["old"], "m1", 1 << 20, 0.0, "op-3"),
+    ]
+    assert text("drained", wire.Drained("m2", moved)) == [
+        "Nothing is on m2 any more, and nothing new comes there.",
+        "",
+        "MOVED      TO       BYTES   DOWN FOR   OPERATION",
+        "shop/db    m3   100.0 MiB   1.2 s      op-1",
+        "shop/web   m1                          op-2",
+        "shop/old   m1     1.0 MiB              op-3",
+    ]
+    assert text("machine_state", wire.MachineMarked("m2", "active")) == ["m2 may have something placed on it again."]
+    assert text("machine_state", wire.MachineMarked("m2", "draining")) == ["m2 takes nothing new."]
+    assert text("machine_labels", wire.MachineLabels("m2", {"disk": "ssd", "zone": "a"})) == [
+        "m2 has disk=ssd, zone=a."
+    ]
+    assert text("machine_labels", wire.MachineLabels("m2", {})) == ["m2 has no labels."]
+
+
+def test_what_a_machine_brings_along_is_listed() -> None:
+    brought = wire.AdoptedGeneration("shop", "data", "op-1", "op-9-1", 1536)
+    joined = [wire.JoinedMachine("id", "m3", "10.210.3.1", "10.210.3.0/24", store=True, adopted=[brought])]
+    assert text("machines", wire.Machines(joined, wire.StoreMachines(["m3"], 1))) == [
+        "m3 (10.210.3.1) has joined.",
+        "",
+        "Its pool holds data of before, which was adopted: ployzctl volume ls --kept",
+        "",
+        "VOLUME      GENERATION   SNAPSHOT     BYTES",
+        "shop/data   op-1         op-9-1     1.5 KiB",
+    ]
 
 
 def test_deploy_points() -> None:
@@ -81,16 +153,17 @@ def test_operations() -> None:
     events = [Event(ID, LONG_AGO, "doing", "1 stop db"), Event(ID, "2020-01-31T13:05:09Z", "failed", "1 stop db", "no")]
     when = years()
     assert text("operations", {"operations": [OPERATION]}) == [
-        f"OPERATION         WHAT          STATE   WHO     {'BEGAN'.ljust(len(when))}        TOOK",
-        f"{ID}   deploy shop   stuck   alice   {when}   1 min 5 s",
+        f"OPERATION         WHAT          MACHINE   STATE   WHO     {'BEGAN'.ljust(len(when))}        TOOK",
+        f"{ID}   deploy shop   m2        stuck   alice   {when}   1 min 5 s",
     ]
     assert text("operation", {"operation": OPERATION, "events": events}) == [
         f"deploy shop  {ID}",
         "",
-        "state  stuck",
-        "who    alice",
-        f"began  {when} (2020-01-31 13:05:07 UTC)",
-        "took   1 min 5 s",
+        "state    stuck",
+        "machine  m2",
+        "who      alice",
+        f"began    {when} (2020-01-31 13:05:07 UTC)",
+        "took     1 min 5 s",
         "",
         "  ✗ stop db: no",
         "",
@@ -101,23 +174,29 @@ def test_operations() -> None:
 def test_status_is_one_screen() -> None:
     services = [wire.ServiceStatus("shop", "db", 1, 1), wire.ServiceStatus("shop", "web", 1, 2)]
     now_is = wire.ClusterStatus(
-        [wire.MachineStatus("m1", True, True, "0.1.0"), wire.MachineStatus("m2", False, False, "0.1.0")],
-        {"machines": ["m1"], "replicas": 1},
+        [
+            wire.MachineStatus("m1", True, True, "0.1.0", stale_since=LONG_AGO),
+            wire.MachineStatus("m2", False, False, "0.1.0"),
+            wire.MachineStatus("m3", True, False, "0.1.0", "draining"),
+        ],
+        {"machines": ["m1", "m2", "m3"], "answering": ["m1", "m3"], "replicas": 3, "reachable": False},
         [wire.NamespaceStatus("shop", 4, LONG_AGO, services, ["shop.localhost"])],
         [wire.PoolStatus("m1", 3 << 30, 4 << 30)],
         [OPERATION],
         LONG_AGO,
     )
     when = years()
+    seen = f"● reachable · as of {when} · store"
     assert text("status", now_is) == [
         f"The store cannot be reached. What follows was so {when} (2020-01-31 13:05:07 UTC).",
         "",
         "machines",
-        "  NAME   STATE                 VERSION   POOL",
-        "  m1     ● reachable · store   0.1.0     ████████░░  75 %  3.0 GiB of 4.0 GiB",
-        "  m2     ○ unreachable         0.1.0     unknown",
+        f"  NAME   {'STATE'.ljust(len(seen))}   VERSION   POOL",
+        f"  m1     {seen}   0.1.0     ████████░░  75 %  3.0 GiB of 4.0 GiB",
+        f"  m2     {'○ unreachable'.ljust(len(seen))}   0.1.0     unknown",
+        f"  m3     {'● reachable · draining'.ljust(len(seen))}   0.1.0     unknown",
         "",
-        "store  machines m1 · replicas 1",
+        "store  on m1, m2, m3 · 2 of 3 answer · cannot be reached",
         "",
         f"shop  deploy 4, {when}  1 service not ready",
         "  SERVICE   READY",
@@ -126,8 +205,8 @@ def test_status_is_one_screen() -> None:
         "  at  shop.localhost",
         "",
         "operations",
-        f"  OPERATION         WHAT          STATE   WHO     {'BEGAN'.ljust(len(when))}        TOOK",
-        f"  {ID}   deploy shop   stuck   alice   {when}   1 min 5 s",
+        f"  OPERATION         WHAT          MACHINE   STATE   WHO     {'BEGAN'.ljust(len(when))}        TOOK",
+        f"  {ID}   deploy shop   m2        stuck   alice   {when}   1 min 5 s",
     ]
 
 
@@ -136,10 +215,17 @@ def test_a_manifest_is_printed_as_it_is() -> None:
 
 
 def test_local_clusters() -> None:
-    machine = wire.Machine("m1", "/run/p/s", "http://127.0.0.1:8080", True)
-    assert text("dev", wire.DevCluster("dev", "namespace", [machine])) == [
-        "CLUSTER   MACHINE   STATE   GATEWAY                 SOCKET",
-        "dev       m1        ● up    http://127.0.0.1:8080   /run/p/s",
+    m1 = wire.DevMachine("m1", "192.168.77.1", "/run/p/s", "http://127.0.0.1:8080", "up")
+    m2 = wire.DevMachine("m2", "192.168.77.2", "/run/p/t", "http://127.0.0.1:8081", "paused")
+    m3 = wire.DevMachine("m3", "192.168.77.3", "/run/p/u", "http://127.0.0.1:8082", "off")
+    partings = [wire.DevParting(["m1"], 100, one_way=True), wire.DevParting(["m1", "m3"], 20, one_way=False)]
+    assert text("dev", wire.DevCluster("dev", "namespace", [m1, m2, m3], partings)) == [
+        "CLUSTER   MACHINE   STATE      ADDRESS        GATEWAY                 SOCKET",
+        "dev       m1        ● up       192.168.77.1   http://127.0.0.1:8080   /run/p/s",
+        "dev       m2        ○ paused   192.168.77.2   http://127.0.0.1:8081   /run/p/t",
+        "dev       m3        ○ off      192.168.77.3   http://127.0.0.1:8082   /run/p/u",
+        "Lost from m1 to the others of dev: all",
+        "Lost between m1, m3 and the others of dev: 20 %",
     ]
     assert text("clusters", {"clusters": []}) == ["There are no local clusters. Make one with: ployzctl dev up"]
 
@@ -214,3 +300,64 @@ def test_a_removed_namespace_says_how_it_comes_back() -> None:
     assert told[-1] == "ployzctl rollback shop brings it back as of deploy 4."
     purged = wire.NamespaceRemoved("shop", 4, [], [wire.RemovedVolume("data", "purged", 1024)], [])
     assert not any("brings it back" in line for line in text("removed", purged))
+
+
+def test_volumes_what_is_kept_of_them_and_their_snapshots() -> None:
+    when = years()
+    alone = wire.VolumeRow("shop", "data", "m1", "op-2", 2, 40 << 20, 42 << 20, 10 << 30, mounted=True, copies=[])
+    listed = [
+        "VOLUME      MACHINE       DATA       HELD      QUOTA   GENERATION",
+        "shop/data   m1        40.0 MiB   42.0 MiB   10.0 GiB   op-2",
+    ]
+    assert text("volumes", {"volumes": [alone]}) == listed
+    there = [wire.CopyRow("m2", "op-5", LONG_AGO, 1 << 20), wire.CopyRow("m3", "op-6", LONG_AGO, None)]
+    assert text("volumes", {"volumes": [structs.replace(alone, copies=there)]}) == [
+        *listed,
+        "",
+        f"COPY OF     ON   {'AS OF'.ljust(len(when))}    BEHIND   GENERATION",
+        f"shop/data   m2   {when}   1.0 MiB   op-5",
+        f"shop/data   m3   {when}   unknown   op-6",
+    ]
+    kept = wire.KeptRow("shop", "data", "m1", "op-1", LONG_AGO, "op-2", 1 << 20, [], "op-2-1", adopted=True)
+    assert text("kept", {"volumes": [kept]}) == [
+        f"VOLUME      MACHINE   GENERATION   {'SINCE'.ljust(len(when))}   SNAPSHOT      HELD   NEEDED BY",
+        f"shop/data   m1        op-1         {when}   op-2-1     1.0 MiB   nobody (adopted)",
+    ]
+    named = wire.SnapshotRow("op-3", "before", "77", LONG_AGO, "op-3", "op-2", "m1", 0, ["the name before"])
+    assert text("snapshots", {"snapshots": [named]}) == [
+        f"SNAPSHOT   MACHINE   {'WHEN'.ljust(len(when))}   HELD   GUID   NEEDED BY",
+        f"before     m1        {when}    0 B   77     the name before",
+    ]
+
+
+def test_branches_stand_below_what_they_came_from() -> None:
+    when = years()
+    rows = [wire.BranchRow("pr-42", "shop", 3, LONG_AGO, 1 << 20), wire.BranchRow("pr-43", "pr-42", 1, LONG_AGO, None)]
+    assert text("branches", {"branches": rows}) == [
+        f"BRANCH    OF      DEPLOY   {'WHEN'.ljust(len(when))}      HELD",
+        f"pr-42     shop         3   {when}   1.0 MiB",
+        f"  pr-43   pr-42        1   {when}",
+    ]
+    code = [wire.CodeDifference("services.web.image", "web:1", "web:2")]
+    differs = wire.BranchDifference("shop", "pr-42", code, [wire.VolumeDifference("data", 4 << 20, 1 << 20)])
+    assert text("difference", differs) == [
+        "SETTING              SHOP    PR-42",
+        "services.web.image   web:1   web:2",
+        "",
+        "VOLUME, ALONE      SHOP     PR-42",
+        "data            4.0 MiB   1.0 MiB",
+    ]
+
+
+def test_images() -> None:
+    id = f"sha256:{'ab' * 32}"
+    rows = [wire.ImageRow("m1", "shop/web:2", id, 3 << 19), wire.ImageRow("m2", "", f"web@{id}", 10)]
+    assert text("images", {"images": rows}) == [
+        "MACHINE   IMAGE        DIGEST                  BYTES",
+        "m1        shop/web:2   sha256:abababababab   1.5 MiB",
+        "m2        none         sha256:abababababab      10 B",
+    ]
+    assert text("images", {"images": []}) == ["There are no images."]
+    both = wire.Distributed("web:2", id, ["m2", "m3"], ["m1"])
+    assert text("distributed", both) == ["web:2 was brought to m2, m3; it was there already on m1."]
+    assert text("distributed", wire.Distributed("web:2", id, [], ["m1"])) == ["web:2 was there already on m1."]

@@ -75,4 +75,12 @@ def test_results_as_text() -> None:
         f"REGISTRY      USER   {since}   BY",
         f"example.com   bot    {when}   ann",
     ]
+    assert text("rotated", wire.Rotated([], [], ["m1"], [])) == ["All that is sealed is sealed for m1."]
+    anew = wire.Rotated(
+        [wire.Resealed("shop", "KEY", [1, 2])], ["example.com"], ["m1", "m2"], ["version 1 of shop/KEY"]
+    )
+    assert text("rotated", anew) == [
+        "Sealed for m1, m2: versions 1, 2 of shop/KEY, the password at example.com.",
+        "No machine opens version 1 of shop/KEY: what is to be seen of that has to be set anew.",
+    ]
     assert text("registries", {"registries": []}) == ["The cluster is nobody at any registry."]

@@ -57,8 +57,8 @@ def test_in_a_pipe_progress_is_plain_lines_and_the_result_a_table() -> None:
         done = ployzctl("rollback", "shop", "--socket", playing.socket)
     assert done.code == 0
     assert done.error.splitlines() == [
-        "  … fetch shop/web:2 on m1",
-        "  ✓ fetch shop/web:2 on m1                                       1.2 s",
+        "  … fetch shop/web:2 (m1)",
+        "  ✓ fetch shop/web:2 (m1)                                        1.2 s",
         "  … point shop at deploy 4",
         "  ✓ point shop at deploy 4                                       0.5 s",
         "warning: one�[2J warning",
@@ -73,6 +73,20 @@ def test_in_a_pipe_progress_is_plain_lines_and_the_result_a_table() -> None:
         "",
         "routes          shop.localhost",
         "down meanwhile  web for 1.2 s",
+    ]
+
+
+def test_a_branch_says_of_which_time_its_data_is() -> None:
+    result = wire.Branched("shop", "pr-1", 1, "instant", 99.0, [], DEPLOYED.volumes, [])
+    with daemon(answering(Success("branched", to_builtins(result), ID))) as playing:
+        done = ployzctl("branch", "apply", "shop", "pr-1", "--socket", playing.socket)
+    assert done.out.splitlines() == [
+        "pr-1 is a branch of shop",
+        "",
+        "         NAME   WAS         WHERE",
+        "volume   data   unchanged   m1",
+        "",
+        "data  all of one instant; writers stood still for 0.1 s",
     ]
 
 
@@ -138,7 +152,7 @@ def test_on_a_terminal_the_step_under_way_turns_and_gives_way_to_its_ending() ->
         seen.set()
         assert person.ends() == 0
     assert person.screen() == [
-        "  ✓ fetch shop/web:2 on m1                                       1.2 s",
+        "  ✓ fetch shop/web:2 (m1)                                        1.2 s",
         "  ✓ point shop at deploy 4                                       0.5 s",
         "warning: one�[2J warning",
         "shop is at deploy 4  (before: 3)",

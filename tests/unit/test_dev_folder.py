@@ -58,7 +58,7 @@ def test_removing_leaves_what_others_put_there_and_names_it(folder: Folder) -> N
     (folder.path / "m1").mkdir()
     (folder.path / "m1" / "pool.img").write_text("data")
     (folder.path / "letters").write_text("mine")
-    assert folder.remove([folder.path / "m1"]) == ["letters"]
+    assert folder.remove(["m1", "m2"]) == ["letters"]
     assert [entry.name for entry in folder.path.iterdir()] == ["letters"]
 
 

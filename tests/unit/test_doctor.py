@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from daemon.dev.cgroup import Hierarchy
-from daemon.doctor import host, kernel, network, running, serving, storage, store
+from daemon.doctor import host, kernel, network, running, secrets, serving, storage, store
 from daemon.doctor.assumption import Assumption, Finding, examine, ok
 from daemon.doctor.network import Door
+from daemon.records import Namespace, Sealed
 from daemon.wire import InstanceRow, OperationRow
 from dataplane import sockets
 from dataplane.dataset import PoolUnavailable, Space
@@ -19,7 +20,8 @@ from dataplane.entry import Entry, StoreDown
 from runtime.about import About
 from runtime.instance import EngineUnavailable
 from tests.fakes.kv import FakeKv
-from tests.fakes.seen import AT, SeenEngine, SeenPool
+from tests.fakes.seen import AT, SeenEngine, SeenMirror, SeenPool
+from tests.fakes.vault import FakeVault
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 V1, V2 = Hierarchy(Path("/cg"), 1), Hierarchy(Path("/cg2"), 2)
@@ -86,6 +88,10 @@ JUDGED: list[tuple[Finding, str, str, str]] = [
     (store.judge_clock(NOW, NOW + timedelta(seconds=9), NOW + timedelta(seconds=5)), "warning", "4.0 s", "NTP"),
     (serving.judge("names", ""), "ok", "every", ""),
     (serving.judge("names", "it is dumb"), "failure", "it is dumb", "dnsmasq.log"),
+    (secrets.judge(3, [], "", ""), "ok", "all 3", ""),
+    (secrets.judge(3, ["version 2 of shop/KEY"], "", "x"), "failure", "version 2 of shop/KEY", "secret rotate"),
+    (secrets.judge(3, [], "the key is gone", "x"), "failure", "the key is gone", "before ployzd is started"),
+    (secrets.judge(3, [], "", "no tmpfs"), "failure", "no tmpfs", "start ployzd"),
     (running.judge_limits(()), "ok", "can limit", ""),
     (running.judge_limits(("memory",)), "warning", "cannot limit memory", "cgroup_enable"),
     (running.judge_instances([instance("running")], NOW), "ok", "all 1", ""),
@@ -199,6 +205,23 @@ def test_a_store_that_takes_any_write_or_none_is_a_failure() -> None:
 
     told = found(lambda: store.decides(Down()))
     assert (told.says, "by itself" in told.hint) == ("silence", True)
+
+
+class Locked(FakeVault):
+    def lacks_key(self) -> str:
+        return ""
+
+    def lacks_memory(self) -> str:
+        return ""
+
+
+def test_each_that_is_sealed_is_opened_but_those_that_are_forgotten() -> None:
+    sealed = {("KEY", 1): Sealed(b"spoilt"), ("KEY", 2): Sealed(), ("KEY", 3): Sealed(FakeVault().seal(b"x"))}
+    mirror = SeenMirror({"shop": Namespace()}, sealed=sealed)
+    told = found(lambda: secrets.readable(mirror, Locked()))
+    assert told.says == "the key of this machine does not open version 1 of shop/KEY"
+    del sealed["KEY", 1]
+    assert "all 1 that" in found(lambda: secrets.readable(mirror, Locked())).says
 
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

@@ -13,7 +13,8 @@ from daemon.node import Node
 from daemon.primitive import Commit, Part, Step, Together, Told
 from daemon.wire import Stuck, TakenBack
 
-NO_NODE: Node = None  # type: ignore[assignment]  # these steps touch nothing
+NOTHING: Any = None
+NO_NODE = Node("m1", "", "", *[NOTHING] * 11)  # these steps touch nothing
 
 
 @dataclass
@@ -59,6 +60,12 @@ class Scripted:
 def story(folder: Path) -> Story:
     heading = Heading("op-1", {"type": "scripted"}, {}, {}, {}, "me", "now", "0", 1)
     return Story.begin(folder, heading)
+
+
+def test_whoever_planned_carries_on_also_under_another_name(tmp_path: Path) -> None:
+    heading = Heading("op-1", {"type": "scripted"}, {}, {}, {}, "me", "now", "0", 1, planned_on="as-it-was-called")
+    told = Story.begin(tmp_path, heading)
+    assert asyncio.run(Engine(NO_NODE, patience=()).run(told, Scripted(""), {})) == "so"
 
 
 ALL = "stop:do a:do b:do commit:do flip:do verify"
@@ -216,3 +223,29 @@ def test_where_there_is_nothing_to_commit_an_abort_comes_too_late(tmp_path: Path
         assert (told.over, task.cancelling()) == (True, 0)
 
     asyncio.run(scenario())
+
+
+@dataclass
+class Spread(Scripted):
+    """The same steps on machines, of which none may be this one."""
+
+    machines: tuple[str, ...] = ()
+
+    def steps(self, plan: Any, node: Node) -> list[Part]:
+        fetches = [Step("fetch", self.touch(machine), machine=machine) for machine in self.machines]
+        return [Together(tuple(fetches)), Commit("commit", do=self.touch("commit:do"), settle=self.touch("settle"))]
+
+
+@pytest.mark.parametrize(
+    ("machines", "told"),
+    [(("m1", "m2"), ["m1", "m2"]), (("m2",), ["m2"]), (("m1", "m1"), [None, None])],
+)
+def test_events_say_where_a_step_is_done_unless_all_are_done_here(
+    machines: tuple[str, ...], told: list[str | None], tmp_path: Path
+) -> None:
+    spread, begun = Spread("", machines=machines), story(tmp_path)
+    asyncio.run(Engine(NO_NODE).run(begun, spread, {}))
+    kept = Story.read(begun.file)
+    assert kept
+    for kind in ("doing", "done"):
+        assert [event.machine for event in kept.events if event.kind == kind] == told

@@ -12,6 +12,7 @@ from runtime.host.engine import Host
 from runtime.host.place import Recorded
 from runtime.instance import EngineUnavailable, Specification
 from runtime.network import Bridge
+from runtime.standstill import Standstills
 
 DB = Specification("shop-db-1", "host", "10.210.1.7", {}, command=("db",), runtime="host")
 
@@ -23,7 +24,7 @@ def engines(tmp_path: Path) -> Iterator[Engines]:
     host = Host(tmp_path / "host", Bridge("10.210.1.0/24", "10.210.1.1", 1420), tmp_path / "groups")
     host.adopt()
     host._place(DB.id).make(Recorded(DB, "op-1", "2026-01-01T00:00:00Z"), {})
-    yield Engines(docker, host)
+    yield Engines(docker, host, Standstills(tmp_path / "standstill.log"))
     docker.close()
 
 

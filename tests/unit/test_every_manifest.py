@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from daemon.change import Change
 from daemon.engine import placed
 from daemon.manifest import Manifest, parse, show
-from daemon.planning import Seen, Wanted, plan_change
+from daemon.planning import Wanted, plan_change
 from daemon.primitive import By
 from daemon.primitives import deploy
-from daemon.records import Head, Namespace
+from daemon.records import Head, Namespace, Newest
 from daemon.wire import Deploy, How, Problem, Refused, Stuck, TakenBack
+from tests.fakes.seen import alone
 from tests.law.world import World, boot, founded, ignore, seen
 from tests.unit.test_manifest import NAMES, SERVICES, TREES, manifests
 
@@ -37,11 +38,11 @@ TAKEN = st.fixed_dictionaries(
 def planned(manifest: Manifest, before: Head | None, taken: dict[str, dict[str, str]], by: By = BY) -> Change | None:
     """The plan, or None where it is refused. Nothing else may come of it."""
     up = {instance.id for service in (before.services.values() if before else ()) for instance in service.instances}
-    seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), taken)
     digests = {name: f"sha256:{service.image}" for name, service in manifest.services.items()}
-    record = Namespace(before, last_deploy=before.deploy if before else 0)
+    secrets = {name: Newest(1) for service in manifest.services.values() for name in service.secrets}
+    record = Namespace(before, last_deploy=before.deploy if before else 0, secrets=secrets)
     try:
-        return plan_change(record, Wanted(manifest, show(manifest), digests, manifest.volumes), seen, by)
+        return plan_change(record, Wanted(manifest, show(manifest), digests, manifest.volumes), alone(up, taken), by)
     except Refused as problem:
         refused = problem
     assert refused.code in {"name.taken", "machine.missing", "address.exhausted"}, refused
@@ -107,7 +108,7 @@ def require_unchanged_if_not_done(request: Deploy) -> None:
 @given(manifests())
 def test_any_manifest_is_deployed_or_changes_nothing(manifest: Manifest) -> None:
     services = {
-        name: msgspec.structs.replace(each, replicas=min(each.replicas, 3), place=None)
+        name: msgspec.structs.replace(each, replicas=min(each.replicas, 3), place=None, secrets=(), branch_secrets=())
         for name, each in manifest.services.items()
     }
     require_unchanged_if_not_done(Deploy(show(msgspec.structs.replace(manifest, services=services))))

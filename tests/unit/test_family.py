@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from daemon.family import branches, code, volumes
+from daemon.held import Pool
 from daemon.records import Head, Source, Volume
 from dataplane.dataset import Dataset
 
@@ -17,22 +18,27 @@ def head(name: str, source: str = "", image: str = "web:1") -> Head:
 
 SHOP, PR, DEEP, LOST = head("shop"), head("pr", "shop", "web:2"), head("deep", "pr"), head("lost", "gone")
 HEADS = {one.namespace: one for one in (SHOP, PR, DEEP, LOST)}
-BELOW = [
-    Dataset("tank/shop/data/op-1", "1", alone=100),
-    Dataset("tank/pr/data/op-1", "2", origin="tank/shop/data/op-1@op-1", alone=7),
-    Dataset("tank/pr/data/op-1@op-2", "3", alone=1),
-]
+POOLS = {
+    "m1": Pool(
+        "tank",
+        [
+            Dataset("tank/shop/data/op-1", "1", alone=100),
+            Dataset("tank/pr/data/op-1", "2", origin="tank/shop/data/op-1@op-1", alone=7),
+            Dataset("tank/pr/data/op-1@op-2", "3", alone=1),
+        ],
+    )
+}
 
 
 def test_each_stands_below_what_it_came_from() -> None:
-    rows = branches(HEADS, BELOW, "tank")
+    rows = branches(HEADS, POOLS)
     assert [(row.namespace, row.source, row.bytes) for row in rows] == [
         ("lost", "gone", 0),
         ("pr", "shop", 8),
         ("deep", "pr", 0),
     ]
-    assert [row.namespace for row in branches(HEADS, BELOW, "tank", of="pr")] == ["deep"]
-    assert [row.bytes for row in branches(HEADS, None, "tank", of="shop")] == [None, None]
+    assert [row.namespace for row in branches(HEADS, POOLS, of="pr")] == ["deep"]
+    assert [row.bytes for row in branches(HEADS, {}, of="shop")] == [None, None]
 
 
 def test_what_differs_is_named_by_its_path() -> None:
@@ -42,7 +48,7 @@ def test_what_differs_is_named_by_its_path() -> None:
 
 
 def test_of_volumes_it_is_told_what_each_alone_holds() -> None:
-    [data] = volumes(SHOP, PR, BELOW, "tank")
+    [data] = volumes(SHOP, PR, POOLS)
     assert (data.name, data.source, data.target) == ("data", 100, 8)
-    [gone] = volumes(SHOP, replace(PR, volumes={}), BELOW, "tank")
+    [gone] = volumes(SHOP, replace(PR, volumes={}), POOLS)
     assert (gone.source, gone.target) == (100, None)

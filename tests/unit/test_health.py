@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -56,6 +57,13 @@ def test_asked_until_it_says_yes() -> None:
     assert telling.asked == 4
 
 
+def test_a_port_at_which_nobody_listens_is_told_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    with pytest.raises(NotReady, match=rf"\(last: 127\.0\.0\.1:{port}: Connection refused\)"):
+        wait(Telling(), Check(tcp=port, every=0.01, timeout=0.2))
+
+
 def test_without_a_check_it_has_to_last_a_second() -> None:
     assert wait(Telling(), Check()) >= 1
     with pytest.raises(NotReady, match="ended with code 3"):
@@ -106,16 +114,27 @@ def answering(*answers: bytes) -> Served:
         await reader.readline()
         writer.write(left.pop(0) if len(left) > 1 else left[0])
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     return served
+
+
+async def everything_else() -> None:
+    """Wait for whatever still goes on: a connection that was taken a moment ago is nobody's yet."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
 
 
 def against(served: Served, check: Callable[[int], Check]) -> None:
     async def scenario() -> None:
         server = await asyncio.start_server(served, "127.0.0.1")
         port = server.sockets[0].getsockname()[1]
-        async with server:
+        try:
             await wait_until_ready(Telling(), "web", check(port))
+        finally:
+            server.close()
+            await everything_else()
 
     asyncio.run(scenario())
 

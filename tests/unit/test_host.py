@@ -2,19 +2,26 @@
 
 import asyncio
 import os
+import select
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from runtime.host import mounts
+from runtime.host.becoming import identity
 from runtime.host.group import hierarchy
-from runtime.host.inside import Log, identity
+from runtime.host.inside import Log
 from runtime.host.logs import Reader, lines
 from runtime.host.network import Pair
 from runtime.host.place import Place, Recorded, State, sweep
+from runtime.host.starting import BEGUN
 from runtime.host.systemd import is_init, unit_command, unit_group
 from runtime.instance import EngineProblem, Mount, Specification
 
+HOUSE = Path(__file__).parents[2]
 DB = Specification("shop-db-1", "host", "10.210.1.7", {"ployz.service": "db"}, command=("db",), runtime="host")
 
 
@@ -66,9 +73,9 @@ def test_names_are_asked_of_our_name_server_and_of_nobody_else() -> None:
     wanted = Specification("x", "host", None, {}, search=("shop.ployz.internal", "ployz.internal"))
     files = mounts.files(wanted, "10.210.1.1", switch)
     assert files["resolv.conf"] == (
-        "nameserver 10.210.1.1\nsearch shop.ployz.internal ployz.internal\noptions ndots:2\n"
+        b"nameserver 10.210.1.1\nsearch shop.ployz.internal ployz.internal\noptions ndots:2\n"
     )
-    assert files["nsswitch.conf"] == "passwd: files\nhosts: files dns\nnetworks: files\n"
+    assert files["nsswitch.conf"] == b"passwd: files\nhosts: files dns\nnetworks: files\n"
     assert mounts.files(wanted, None, "") == {}
 
 
@@ -90,8 +97,8 @@ def test_volumes_of_others_are_let_go_and_our_folders_are_covered(tmp_path: Path
         for path in ("/", f"{data}/volumes/shop/a", f"{data}/volumes/shop/b", "/srv", f"{tmp_path}/database")
     )
     words = list(mounts.hiding(mountinfo, ["/srv"], (data, data / "volumes")))
-    assert words[:2] == [("umount", "--lazy", f"{data}/volumes/shop/{name}") for name in "ba"]
-    assert [each[-1] for each in words[2:]] == [str(data)], "what lies in a covered folder is covered with it"
+    assert words[0] == ("umount", "--lazy", *(f"{data}/volumes/shop/{name}" for name in "ba"))
+    assert [each[-1] for each in words[1:]] == [str(data)], "what lies in a covered folder is covered with it"
 
 
 def test_an_address_keeps_its_hardware_address() -> None:
@@ -109,7 +116,7 @@ def test_who_a_process_is() -> None:
 
 def test_an_instance_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     place, recorded = Place(tmp_path / "shop-db-1"), Recorded(DB, "op-1", "now")
-    assert place.make(recorded, {"run.json": "{}"})
+    assert place.make(recorded, {"run.json": b"{}"})
     assert place.recorded() == recorded
     assert not place.make(Recorded(DB, "op-2", "later"), {}), "it is taken"
     assert place.recorded() == recorded
@@ -139,8 +146,7 @@ async def told(folder: Path, **asked: float | int) -> list[tuple[str, bytes]]:
 
 def test_a_log_is_read_over_its_turning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("runtime.host.inside.LARGEST_LOG", 60_000)
-    log, reader = Log(), Reader(tmp_path)
+    log, reader = Log(60_000), Reader(tmp_path)
     log.feed("stdout", b"first\n" + b"x" * 40_000)
     log.feed("stderr", b"between\n")
     log.feed("stdout", b"\nlast")
@@ -152,3 +158,30 @@ def test_a_log_is_read_over_its_turning(tmp_path: Path, monkeypatch: pytest.Monk
     assert asyncio.run(told(tmp_path, tail=2)) == [("stdout", b"y" * 30_000), ("stdout", b"rest")]
     assert asyncio.run(told(tmp_path, since=4_000_000_000.0)) == []
     assert sorted(os.listdir(tmp_path)) == ["log", "log.1"]
+
+
+WAITS = """
+import sys
+from pathlib import Path
+from runtime.host import inside
+inside.PATIENCE = 0.0
+sys.exit(0 if inside.Supervisor({"log": 1 << 20, "doors": []}, Path("door")).prepared() else 7)
+"""
+
+
+@pytest.mark.parametrize(("word", "code"), [(b"g", 0), (b"", 7)], ids=["it is prepared", "its daemon is gone"])
+def test_a_supervisor_that_is_being_prepared_waits_for_as_long_as_its_daemon_lives(
+    word: bytes, code: int, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "go")
+    line = os.open(tmp_path / "go", os.O_RDWR | os.O_CLOEXEC)
+    os.write(line, BEGUN)
+    words = [sys.executable, "-c", WAITS]
+    with subprocess.Popen(words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(HOUSE)}) as waiting:
+        while select.select([line], [], [], 0)[0]:
+            time.sleep(0.01)  # until it has heard the first word
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.3)
+        os.write(line, word)
+        os.close(line)
+        assert waiting.wait(20) == code

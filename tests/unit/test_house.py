@@ -18,6 +18,15 @@ MAY_IMPORT = {
             "daemon.node",
             "daemon.primitive",
             "daemon.wire",
+            "daemon.belonging",
+            "daemon.closing",
+            "daemon.addressing",
+            "daemon.letters",
+            "daemon.membership",
+            "daemon.moments",
+            "daemon.moves",
+            "daemon.migrating",
+            "daemon.sending",
             "daemon.lineage",
             "daemon.manifest",
             "daemon.manifest_sets",
@@ -30,6 +39,7 @@ MAY_IMPORT = {
             "daemon.branching",
             "daemon.nearest",
             "daemon.seeing",
+            "daemon.units",
             "runtime.instance",
             "daemon.volumes",
             "daemon.primitives",
@@ -39,7 +49,7 @@ MAY_IMPORT = {
     "dataplane": ({"dataplane", "runtime.command"}, "the data plane is useful, and testable, without a daemon"),
     "runtime": ({"runtime"}, "the runtime is the bottom of the house"),
 }
-MAY_START_PROCESSES = {"runtime/command.py", "ctl/local.py", "ctl/packing.py"}
+MAY_START_PROCESSES = {"runtime/command.py", "ctl/local.py", "ctl/packing.py", "ctl/ssh.py"}
 MAY_IMPORT_NATS = {"dataplane/bus.py"}
 MAY_CATCH_EVERYTHING = {"daemon/engine.py", "daemon/server.py"}
 MAY_PRINT = {"ctl/show.py"}

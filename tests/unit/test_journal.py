@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.journal import Heading, Story, Unwritten, stories, unanswered
+from daemon.journal import Answer, Heading, Story, Unwritten, stories, unanswered
 from daemon.wire import Event, Success
 
 HEADING = Heading("op-1", {"type": "deploy"}, {"x": 1}, {"shop": "change"}, {}, "me", "now", "0", 1)
@@ -17,7 +17,7 @@ def whole(folder: Path) -> Story:
     story.tell("doing", "0 stop db")
     story.tell("done", "0 stop db")
     story.tell("finished")
-    story.conclude(Success("deployed", {"deploy": 1}, "op-1"))
+    story.conclude(Answer(Success("deployed", {"deploy": 1}, "op-1")))
     return story
 
 
@@ -86,7 +86,7 @@ def test_on_a_full_disk_the_story_stays_whole(tmp_path: Path) -> None:
             story.tell("planned")
         story.note("undoing")
         with pytest.raises(Unwritten):
-            story.conclude(Success("deployed", {}, "op-1"))
+            story.conclude(Answer(Success("deployed", {}, "op-1")))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert ([event.kind for event in story.events], story.behind, story.answer) == (["undoing"], True, None)

@@ -34,8 +34,7 @@ def replace(zfs: FakeZfs, old: str, by: str, source: str | None = None) -> None:
 
 
 def settle(zfs: FakeZfs, old: str, new: str) -> None:
-    run(lineage.make_independent(zfs.datasets, new))
-    run(lineage.retire(zfs.datasets, VOLUME, old))
+    run(lineage.settle(zfs.datasets, new, old))
 
 
 def generations(zfs: FakeZfs) -> list[str]:
@@ -90,7 +89,7 @@ def test_a_clone_of_another_volume_is_left_as_it_is() -> None:
 
 
 def test_what_is_gone_is_retired_already() -> None:
-    run(lineage.retire(FakeZfs().datasets, VOLUME, f"{VOLUME}/op-1"))
+    run(lineage.retire(FakeZfs().datasets, f"{VOLUME}/op-1"))
 
 
 def test_without_snapshots() -> None:
@@ -125,7 +124,7 @@ class Story:
         return self.zfs.kept[f"{name}@{by}"].guid
 
     def free(self, *doomed: str) -> None:
-        run(lineage.free(self.zfs.datasets, SHOP, doomed))
+        run(lineage.free(self.zfs.datasets, [SHOP], doomed))
 
     def names(self, within: str = SHOP) -> list[str]:
         return sorted(name.removeprefix(f"{within}/") for name in self.zfs.kept if name.startswith(f"{within}/"))
@@ -146,7 +145,7 @@ def test_what_is_not_doomed_stays_and_all_that_descends_to_it() -> None:
     doomed, needed = story.snapshot(f"{VOLUME}/op-1", "op-2"), story.snapshot(f"{VOLUME}/op-1", "op-3")
     story.generation(f"{VOLUME}/op-4", f"{VOLUME}/op-1@op-2", state="current")
     story.free(doomed)
-    assert story.names() == ["data", "data/op-1", "data/op-1@op-2", "data/op-1@op-3", "data/op-4"]
+    assert story.names() == ["data", "data/op-1", "data/op-1@op-3", "data/op-4", "data/op-4@op-2"]
     story.free(doomed, needed)
     assert story.names() == ["data", "data/op-4"]
     assert story.zfs.kept[f"{VOLUME}/op-4"].origin is None
@@ -164,6 +163,18 @@ def test_a_branch_takes_over_what_it_came_from_and_keeps_its_data() -> None:
     for name in story.names(BRANCH):
         if "op-" in name and "@" not in name:
             assert story.zfs.kept[f"{BRANCH}/{name}"].content == story.content[f"{BRANCH}/{name}"]
+
+
+def test_what_is_kept_of_a_branch_takes_over_what_only_it_needs_of_a_living_source() -> None:
+    story = Story()
+    story.generation(f"{BRANCH}/data/op-1")
+    origin = story.snapshot(f"{BRANCH}/data/op-1", "op-2")
+    story.generation(f"{VOLUME}/op-2", f"{BRANCH}/data/op-1@op-2")
+    story.snapshot(f"{VOLUME}/op-2", "op-3")
+    story.free(origin)
+    assert story.names(BRANCH) == ["data"]
+    assert story.names() == ["data", "data/op-2", "data/op-2@op-3"]
+    assert story.zfs.kept[f"{VOLUME}/op-2"].content == story.content[f"{VOLUME}/op-2"]
 
 
 def test_a_branch_of_the_present_holds_its_snapshot_until_it_is_gone() -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from daemon.looking import Looked, Looking
 from daemon.records import DeployPoint, Held, Namespace
+from daemon.sites import Site, Sites, Told
 from daemon.wire import (
     Event,
     Export,
@@ -34,10 +35,6 @@ OLD = head("shop", 2, service("db", "db-0"))
 RUNNING = OperationRow("op-9", "deploy", "running", "ann", AT)
 
 
-async def running() -> list[OperationRow]:
-    return [RUNNING]
-
-
 class World:
     def __init__(self, engine: SeenEngine | None = None) -> None:
         self.mirror = SeenMirror({"shop": Namespace(SHOP), "gone": Namespace()})
@@ -46,9 +43,11 @@ class World:
         self.pool = SeenPool()
         self.minutes = 0
         self.unstarted: dict[str, str] = {}
-        self.looking = Looking(
-            "m1", self.mirror, self.engine, self.pool, running, {"version": "0.1.0"}, self.now, lambda: self.unstarted
-        )
+        sites = Sites(Site("m1", self.engine, self.pool, self.tell))
+        self.looking = Looking("m1", self.mirror, sites, {"version": "0.1.0"}, self.now)
+
+    async def tell(self) -> Told:
+        return Told([RUNNING], self.unstarted)
 
     def now(self) -> datetime:
         return datetime(2030, 1, 1, 0, self.minutes, 0, tzinfo=UTC)
@@ -77,7 +76,9 @@ def test_status() -> None:
     [shop] = status.result["namespaces"]
     assert (shop["name"], shop["deploy"], shop["routes"]) == ("shop", 3, ["shop.example.com"])
     assert [(one["name"], one["ready"], one["wanted"]) for one in shop["services"]] == [("db", 1, 1), ("web", 1, 2)]
-    assert status.result["machines"] == [{"name": "m1", "reachable": True, "store": True, "version": "0.1.0"}]
+    assert status.result["machines"] == [
+        {"name": "m1", "reachable": True, "store": True, "version": "0.1.0", "state": "active", "stale_since": None}
+    ]
     assert status.result["pools"] == [{"machine": "m1", "used": 10, "size": 100}]
     assert status.result["operations"][0]["id"] == "op-9"
     assert status.result["store"]["reachable"] is True
@@ -141,9 +142,10 @@ def test_what_has_ended_is_told_with_its_last_words() -> None:
     world = World()
     world.engine.conditions = (condition("db-1"), condition("web-1"), condition("web-2", "stopped", last_exit=3))
     world.engine.lines["web-2"] = [("stderr", AT, f"line {number}".encode()) for number in range(5)]
-    [told] = world.look(Status()).warnings
-    assert "instance web-2 of shop/web has ended (last exit 3)" in told
-    assert told.endswith("line 2\nline 3\nline 4")
+    for look in (Status(), Ps("shop")):
+        [told] = world.look(look).warnings
+        assert "instance web-2 of shop/web has ended (last exit 3)" in told
+        assert told.endswith("line 2\nline 3\nline 4")
 
 
 def test_what_was_not_started_after_a_boot_is_told_with_the_reason_until_it_runs() -> None:
@@ -163,6 +165,8 @@ def test_a_stopped_service_is_listed_without_an_instance() -> None:
     assert [(one["ready"], one["wanted"]) for one in status.result["namespaces"][0]["services"]] == [(1, 1), (0, 0)]
     shown = row(world.look(Ps()), "")
     assert (shown["service"], shown["state"]) == ("web", "stopped")
+    refused = world.refused(Logs("shop", "web"))
+    assert (refused.code, refused.hint) == ("service.stopped", "ployzctl start shop/web")
 
 
 def test_ps_without_an_engine_does_not_guess() -> None:
@@ -211,6 +215,8 @@ def test_namespaces_with_what_they_hold() -> None:
         ["db", "web"],
         [3, 2],
     )
+    refused = world.refused(Ps("gone"))
+    assert (refused.code, refused.hint) == ("namespace.missing", "ployzctl rollback gone brings it back")
     gone = world.look(NamespaceInspect("gone")).result
     assert (gone["removed"], gone["deploy"], gone["services"]) == (True, 5, [])
     assert [one["number"] for one in world.look(History("gone")).result["deploys"]] == [5]

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from daemon.executing import attend
 from daemon.wire import Event, Exec, Input, Output, Refused, Run, Success
-from runtime.instance import EngineUnavailable, Specification
+from runtime.instance import EngineUnavailable
 from tests.fakes.seen import condition
 from tests.unit.test_looking import World
 
@@ -105,12 +106,11 @@ def test_a_client_that_goes_away_ends_the_command() -> None:
     asyncio.run(story())
 
 
-def test_an_instance_that_was_made_for_a_command_is_started_once_somebody_listens() -> None:
+def test_an_instance_that_was_made_for_a_command_is_begun_and_talked_to() -> None:
     world, screen = World(), Screen()
     request = Run("shop", "web", ["sh"], interactive=True, tty=True, rows=30, columns=90)
-    made = Specification("shop-web-run-1", "sha256:ab", None, {})
-    told = asyncio.run(world.looking.attend(made, request, typed(Input(b"one", end=True)), screen))
-    assert told == {"code": 9}
-    assert screen.said == [("stderr", b"30x90"), ("stdout", b"ONE"), ("stderr", b"end")]
-    assert world.engine.started == ["shop-web-run-1"]
-    assert world.engine.sessions[0][-1].closed
+    assert asyncio.run(attend(world.engine, "shop-web-run-1", request, typed(Input(b"one", end=True)), screen)) == 7
+    assert screen.said == [("stdout", b"ONE"), ("stderr", b"end")]
+    [(*begun, session)] = world.engine.sessions
+    assert begun == ["shop-web-run-1", [], True, 30, 90]
+    assert session.closed

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.manifest import (
@@ -119,13 +119,6 @@ def test_hostile_text_is_a_mistake_of_syntax(text: str) -> None:
     assert refused.value.code == "manifest.syntax"
 
 
-@pytest.mark.parametrize("key", ["branch_secrets"])
-def test_what_this_version_cannot_do_is_never_ignored(key: str) -> None:
-    with pytest.raises(Refused) as refused:
-        parse(json.dumps({"namespace": "shop", "services": {"web": {"image": "web", key: {}}}}))
-    assert refused.value.code == "manifest.later"
-
-
 def keys(kind: type[msgspec.Struct]) -> set[str]:
     return {field.encode_name for field in msgspec.structs.fields(kind)}
 
@@ -224,6 +217,9 @@ MAY: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     },
 )
 """Settings that stand for themselves."""
+SECRETS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{}, {"secrets": ("A", "B")}, {"secrets": ("A", "B"), "branch_secrets": ("B",)}]
+)
 PUBLISHED = st.integers(1, 65535).map(str)
 
 
@@ -252,6 +248,7 @@ def service(draw: st.DrawFn, volumes: list[str]) -> Service:
         replicas=1 if volumes else draw(st.integers(1, 1000)),
         update="recreate" if volumes else draw(st.sampled_from(["recreate", "blue_green"])),
         restart=draw(st.sampled_from(["on-failure", "no"])),
+        **draw(SECRETS),
         hooks=Hooks(before=draw(st.just(()) | ARGV)),
         **draw(MAY),
         publish=draw(st.just({}) | st.dictionaries(PUBLISHED, st.sampled_from(sorted(ports)))) if ports else {},
@@ -287,6 +284,7 @@ def _published_once(services: dict[str, Service]) -> dict[str, Service]:
     }
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine is no fault of what is tried
 @given(manifests())
 def test_what_is_shown_is_read_as_exactly_the_same(manifest: Manifest) -> None:
     text = show(manifest)

@@ -7,7 +7,7 @@ import pytest
 from daemon.looking import Looking
 from daemon.records import Namespace
 from daemon.wire import Deploy, History, How, OperationRow, Ps, Refused, Status
-from tests.fakes.seen import SeenEngine, SeenMirror, SeenPool
+from tests.fakes.seen import SeenMirror, one_site
 from tests.law.cases import shop
 from tests.law.world import boot, founded, ignore
 from tests.unit.test_looking import silent
@@ -31,7 +31,7 @@ def test_nobody_is_shown_a_namespace_that_was_refused() -> None:
         assert operations.rows(all=True) == []
         records = await operations.means.store.namespaces()
         assert records == {"shop": Namespace()}
-        looking = Looking("m1", SeenMirror(records), SeenEngine(), SeenPool(), none_open)
+        looking = Looking("m1", SeenMirror(records), one_site())
         assert (await looking.look(Status(), silent)).result["namespaces"] == []
         assert (await looking.look(Ps(), silent)).result["instances"] == []
         for request in (Ps("shop"), History("shop")):

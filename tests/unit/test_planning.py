@@ -1,18 +1,21 @@
 """What a change is decided to be: one scenario a test, no world needed."""
 
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import msgspec
 import pytest
 
-from daemon.change import Change, Name
+from daemon.change import Change, Name, Snapshot
 from daemon.contents import committed, contents
 from daemon.manifest import Hooks, Log, Manifest, Place, Resources, Service, Volume, show
-from daemon.planning import Seen, Wanted, plan_change
+from daemon.planning import Origin, Wanted, plan_change
+from daemon.planning.names import free
 from daemon.primitive import By
 from daemon.records import Head, Namespace
 from daemon.wire import Refused
+from tests.fakes.seen import alone
 
 DB = Service(image="db:1", volumes={"data": "/data"}, ports={"pg": 5432}, update="recreate")
 WEB = Service(image="web:1", ports={"web": 80}, routes=("shop.example.com",), after=("db",))
@@ -34,15 +37,14 @@ def change(
 ) -> Change:
     services = before.services.values() if before else ()
     up = {instance.id for service in services for instance in service.instances} - (down or set())
-    none: dict[str, dict[str, str]] = {"address": {}, "service": {}, "hostname": {}, "port": {}}
-    seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", frozenset(up), none | (taken or {}), listening)
     digests = {name: f"sha256:{service.image}" for name, service in manifest.services.items()}
+    origins = {name: Origin("m1", snapshot) for name, snapshot in (data or {}).items()}
     wanted = Wanted(
-        manifest, show(manifest), digests, manifest.volumes, data or {}, hooks=manifest.hooks if data is None else {}
+        manifest, show(manifest), digests, manifest.volumes, origins, hooks=manifest.hooks if data is None else {}
     )
     wanted = replace(wanted, stopped=stopped or {}, anew=anew, left=left)
     record = Namespace(before, last_deploy=before.deploy if before else 0)
-    return plan_change(record, wanted, seen, By(by, "me", "now"))
+    return plan_change(record, wanted, alone(up, taken or {}, listening), By(by, "me", "now"))
 
 
 def deployed(manifest: Manifest = SHOP) -> Head:
@@ -81,17 +83,14 @@ def test_a_new_image_of_a_stateless_service_stops_nothing_first() -> None:
     assert plan.stops == ()
     assert [old.service for old in plan.goes] == ["web"]
     assert plan.generations == ()
-    assert plan.snapshot == ("tank/shop/data/op-1",)
+    assert plan.snapshot == (Snapshot("m1", ("tank/shop/data/op-1",)),)
 
 
 def test_a_moved_tag_is_a_change() -> None:
     head = deployed()
     wanted = Wanted(SHOP, show(SHOP), {"db": "sha256:db:1", "web": "sha256:other"}, SHOP.volumes)
     up = frozenset(i.id for s in head.services.values() for i in s.instances)
-    seen = Seen(
-        "m1", "tank", "10.210.1.0/24", "10.210.224.0/19", up, {"address": {}, "service": {}, "hostname": {}, "port": {}}
-    )
-    plan = plan_change(Namespace(head, last_deploy=1), wanted, seen, By("op-2", "me", "now"))
+    plan = plan_change(Namespace(head, last_deploy=1), wanted, alone(up, {}), By("op-2", "me", "now"))
     assert plan.actions == {"db": "unchanged", "web": "replace"}
 
 
@@ -177,6 +176,18 @@ def test_addresses_that_are_taken_are_not_chosen() -> None:
     assert refused.value.code == "address.exhausted"
 
 
+def test_every_free_address_is_told_once_in_an_order_of_the_operations_own() -> None:
+    wanted = [f"10.210.1.{n}" for n in range(2, 255) if n != 7]
+    orders = []
+    for seed in ("op-1", "op-2"):
+        addresses = free("10.210.1.0/24", {"10.210.1.7"}, seed)
+        orders.append(list(islice(addresses, len(wanted))))
+        with pytest.raises(Refused):
+            next(addresses)
+    assert orders[0] != orders[1]
+    assert [sorted(order) for order in orders] == [sorted(wanted)] * 2
+
+
 def test_a_hostname_of_another_namespace_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         change(SHOP, taken={"hostname": {"shop.example.com": "other"}})
@@ -229,7 +240,7 @@ def test_what_a_file_contains_counts_and_not_where_that_came_from() -> None:
     assert other.actions == {"db": "unchanged", "web": "replace"}
     [level] = other.levels
     assert contents(other.after, level.candidates[0].files) == {"/etc/x": b"two"}
-    assert [files for _, _, files in committed(head)] == [{"/etc/x": b"one"}]
+    assert [files for _, _, files in committed(head, "m1")] == [{"/etc/x": b"one"}]
 
 
 def test_a_published_port_is_reserved_and_released() -> None:

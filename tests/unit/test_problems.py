@@ -6,7 +6,7 @@ import pytest
 
 from daemon import problems
 from daemon.node import CommitLost
-from daemon.problems import CODES
+from daemon.problems import CODES, cannot, names
 from daemon.wire import Refused
 from dataplane.dataset import NoRoom, ZfsProblem
 from dataplane.entry import StoreDown
@@ -49,3 +49,19 @@ def test_refused_says_what_to_try_and_leaves_refusals_as_they_are() -> None:
     assert (refused.code, refused.what, refused.why) == ("engine.down", "cannot deploy shop", "no socket")
     assert refused.hint.startswith("start the engine")
     assert problems.refused(refused, "cannot do another thing") is refused
+
+
+@pytest.mark.parametrize(
+    ("primitive", "request_", "claims", "said"),
+    [
+        ("volume.import", {"namespace": "shop", "volume": "data"}, ["shop"], "cannot import shop/data"),
+        ("run", {"namespace": "shop", "service": "web"}, [], "cannot run a command as shop/web"),
+        ("namespace.rm", {"namespace": "shop"}, ["shop"], "cannot remove shop"),
+        ("branch", {"source": "shop", "target": "pr-42"}, ["shop", "pr-42"], "cannot branch shop, pr-42"),
+        ("registry.login", {"host": "example.com"}, [], "cannot log in to a registry"),
+    ],
+)
+def test_what_could_not_be_done_is_said_in_words(
+    primitive: str, request_: dict[str, str], claims: list[str], said: str
+) -> None:
+    assert cannot(primitive, names(request_, claims)) == said

@@ -10,7 +10,8 @@ import pytest
 from daemon import problems
 from daemon.primitive import NotSo
 from daemon.problems import refused
-from daemon.store import FREE, Store
+from daemon.records import Reservation
+from daemon.store import Store
 from daemon.wire import (
     Branch,
     Deploy,
@@ -20,7 +21,7 @@ from daemon.wire import (
     Promote,
     RegistryLogin,
     Rollback,
-    Run,
+    Scale,
     SecretSet,
     VolumePurge,
     VolumeSnapshot,
@@ -160,14 +161,20 @@ def test_what_has_other_volumes_is_not_promoted() -> None:
     assert (failure.code, failure.state) == ("promote.volumes", "refused")
 
 
-def test_a_command_has_no_instance_of_its_own_beside_a_program_of_the_machine() -> None:
-    world = prepared(case("a process of the host that never gets ready")).copy()
+def test_a_scale_that_no_manifest_can_say_tells_what_could_not_be_done() -> None:
+    failure = asked(prepared(REPLACE).copy(), Scale("shop", "db", 2))
+    assert (failure.code, failure.what, failure.state) == ("manifest.volume", "cannot scale shop/db", "refused")
 
-    async def nobody(_: object) -> dict[str, int]:
-        raise AssertionError("there is nothing to attend")
 
-    failure = ended(boot(world).pass_by(Run("shop", "db", ["look"]), "ann", nobody))
-    assert (failure.code, failure.state) == ("run.host", "refused")
+def test_what_lacks_the_port_that_the_target_publishes_is_not_promoted() -> None:
+    world = prepared(REPLACE).copy()
+    assert ask(world, shop(more='publish = { 8080 = "web" }'), "op-published") == "done"
+    assert ask(world, Branch("shop", "pr-42"), "op-branch") == "done"
+    renamed = shop(namespace="pr-42").manifest.replace("ports = { web = 80 }", "ports = { http = 80 }")
+    assert ask(world, Deploy(renamed), "op-renamed") == "done"
+    failure = asked(world, Promote("pr-42", "shop"))
+    assert (failure.code, failure.what, failure.state) == ("manifest.reference", "cannot promote pr-42", "refused")
+    assert "services.web.publish.8080" in failure.why
 
 
 def test_a_secret_that_cannot_be_shown_fails_the_deploy() -> None:
@@ -232,7 +239,7 @@ def test_a_record_that_others_change_all_the_time() -> None:
     class Contested(FakeKv):
         async def put(self, key: str, value: bytes, revision: int) -> int:
             """Somebody else is always a moment faster."""
-            now = await super().put(key, msgspec.json.encode(FREE), revision)
+            now = await super().put(key, msgspec.json.encode(Reservation("", "")), revision)
             assert now > revision
             return await super().put(key, value, revision)
 

@@ -10,14 +10,14 @@ from daemon.changing.secrets import place
 from daemon.confidential import written
 from daemon.looking import Looking
 from daemon.manifest import Manifest, Service, show
-from daemon.planning import Seen, Wanted, plan_change, secrets
+from daemon.planning import Wanted, plan_change, secrets
 from daemon.primitive import By
-from daemon.records import DeployPoint, Head, Namespace, Newest, Sealed
+from daemon.records import Head, Namespace, Newest, Sealed
 from daemon.store import Store
 from daemon.wire import Event, OperationRow, Output, Refused, RegistryLogin, SecretLs, SecretSet, Success
 from tests.fakes.kv import FakeKv, Late
-from tests.fakes.records import play
-from tests.fakes.seen import AT, SeenEngine, SeenMirror, SeenPool
+from tests.fakes.records import CLUSTER, MACHINE, claim, play
+from tests.fakes.seen import AT, SeenMirror, alone, one_site
 from tests.fakes.vault import FakeVault
 
 SHOP = Manifest("shop", {"web": Service(image="web:1", secrets=("KEY",)), "other": Service(image="other:1")})
@@ -25,10 +25,8 @@ SHOP = Manifest("shop", {"web": Service(image="web:1", secrets=("KEY",)), "other
 
 def change(record: Namespace, named: dict[str, int] | None = None) -> Change:
     up = frozenset(i.id for s in record.head.services.values() for i in s.instances) if record.head else frozenset()
-    none: dict[str, dict[str, str]] = {"address": {}, "service": {}, "hostname": {}, "port": {}}
-    seen = Seen("m1", "tank", "10.210.1.0/24", "10.210.224.0/19", up, none)
     wanted = Wanted(SHOP, show(SHOP), {"web": "sha256:1", "other": "sha256:2"}, {}, secrets=named)
-    return plan_change(record, wanted, seen, By("op-2", "me", "now"))
+    return plan_change(record, wanted, alone(up, {}), By("op-2", "me", "now"))
 
 
 def with_newest(version: int, head: Head | None = None, *, removed: bool = False) -> Namespace:
@@ -61,17 +59,47 @@ def test_one_that_is_not_set_refuses_the_deploy_by_name(record: Namespace) -> No
 
 def test_what_nothing_names_is_neither_newest_nor_of_the_head_nor_of_a_point() -> None:
     heads = {version: change(with_newest(version)).after for version in (2, 4)}
-    point = DeployPoint(heads[2], (), "op-3", AT)
-    assert secrets.unnamed("KEY", range(1, 7), with_newest(6, heads[4]), [point]) == [1, 3, 5]
-    assert secrets.unnamed("KEY", range(1, 7), with_newest(6, removed=True), [point]) == [1, 3, 4, 5, 6]
-    assert secrets.unnamed("OTHER", [1], with_newest(6, heads[4]), [point]) == [1]
+    past = [heads[2]]
+    assert secrets.unnamed("KEY", range(1, 7), with_newest(6, heads[4]), past) == [1, 3, 5]
+    assert secrets.unnamed("KEY", range(1, 7), with_newest(6, removed=True), past) == [1, 3, 4, 5, 6]
+    assert secrets.unnamed("OTHER", [1], with_newest(6, heads[4]), past) == [1]
+
+
+def carried(record: Namespace, *allowed: str, seen: tuple[str, ...] = ("KEY",)) -> list[tuple[str, int, int]]:
+    """What pr-42 gets of shop, where version 3 of KEY runs: name, the version there, and its own."""
+    there = Manifest("shop", {"web": Service(image="web:1", secrets=("KEY",), branch_secrets=allowed)})
+    branch = Manifest("pr-42", {"web": Service(image="web:2", secrets=seen)})
+    found = secrets.carried(change(with_newest(5), {"KEY": 3}).after, there, record, branch, "cannot branch shop")
+    return [(one.name, one.there, one.version) for one in found]
+
+
+def test_a_branch_gets_the_branch_secrets_that_it_sees_in_the_version_that_runs_there() -> None:
+    assert carried(Namespace(), "KEY") == [("KEY", 3, 1)]
+    assert carried(Namespace(), "KEY", seen=()) == []
+    assert carried(with_newest(4, removed=True), "KEY") == [("KEY", 3, 5)]
+    assert carried(Namespace(secrets={"KEY": Newest(4, carried=True)}), "KEY") == [("KEY", 3, 5)]
+
+
+def test_what_somebody_set_for_the_branch_itself_counts_more() -> None:
+    assert carried(with_newest(4), "KEY") == []
+    assert carried(with_newest(4)) == []
+
+
+def test_what_a_branch_sees_and_gets_from_nobody_refuses_it_by_name() -> None:
+    with pytest.raises(Refused, match="its service web sees KEY, OTHER, which shop does not name") as refused:
+        carried(Namespace(), seen=("OTHER", "KEY"))
+    assert (refused.value.code, refused.value.hint) == ("secret.missing", "ployzctl secret set pr-42/KEY")
+    with pytest.raises(Refused, match="its service web sees OTHER, which"):
+        carried(with_newest(1), "KEY", seen=("OTHER", "KEY"))
 
 
 def test_after_a_boot_an_instance_gets_back_what_it_saw() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         vault = FakeVault()
+        await store.found(CLUSTER, MACHINE)
+        await store.claim("shop", claim("op-1"))
         for version, value in ((1, b"old"), (2, b"new")):
-            await store.keep_version("shop", "KEY", version, Sealed(vault.seal(value)))
+            await store.keep_version("shop", "KEY", version, Sealed(vault.seal(value), ("key of m1",), "op-1"))
         web, other = (change(with_newest(1)).after.services[name] for name in ("web", "other"))
         await place("shop", web, web.instances[0], store, vault)
         await place("shop", other, other.instances[0], store, vault)
@@ -90,8 +118,10 @@ async def silent(line: Event | Output) -> None:
 
 
 def listed(record: Namespace) -> Success:
-    mirror = SeenMirror({"shop": record}, sealed={("KEY", 1): Sealed(b"x", "op-1", AT, "ann"), ("KEY", 2): Sealed()})
-    looking = Looking("m1", mirror, SeenEngine(), SeenPool(), nothing_runs)
+    mirror = SeenMirror(
+        {"shop": record}, sealed={("KEY", 1): Sealed(b"x", (), "op-1", AT, "ann"), ("KEY", 2): Sealed()}
+    )
+    looking = Looking("m1", mirror, one_site())
     return asyncio.run(looking.look(SecretLs("shop"), silent))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from daemon.listening import listen
 from daemon.server import Server
 from daemon.wire import VERSION, Call, Deploy, How, Input, Logs, OpAbort, OpLs, Ps, TakenBack, encode
 from runtime.command import CommandFailed, run
@@ -285,8 +286,13 @@ def test_what_is_no_socket_is_not_touched(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
+def test_the_folder_that_the_socket_is_in_is_made(tmp_path: Path) -> None:
+    with listen(tmp_path / "run" / "s"):
+        assert (tmp_path / "run" / "s").is_socket()
+
+
 def test_a_place_that_cannot_be_listened_on(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing/s", tmp_path / ("s" * 120)):
+    for path in (tmp_path / "all/missing/s", tmp_path / ("s" * 120)):
         with pytest.raises(Exception, match="cannot listen") as refused:
             asyncio.run(Server(Answering()).start(path))
         assert refused.value.code == "daemon.socket"  # type: ignore[attr-defined]

@@ -55,7 +55,7 @@ class Scene:
             FakeGateway(self.touch),
         )
         self.restart()
-        asyncio.run(self.plane.apply())
+        asyncio.run(self.plane.mark_down(()))
         self.story.clear()
 
     def restart(self) -> None:
@@ -128,7 +128,7 @@ def test_views_outlive_the_daemon_and_any_id_is_one(scene: Scene) -> None:
     odd = msgspec.structs.replace(view(web(NEW)), operation="../my op/7")
     scene.do(scene.plane.show(odd))
     scene.restart()
-    scene.do(scene.plane.apply())
+    scene.do(scene.plane.mark_down(()))
     assert scene.who(MEMBER) == {NEW.ip}
     scene.do(scene.plane.drop("../my op/7"))
     assert scene.who(MEMBER) == {OLD.ip}
@@ -144,7 +144,7 @@ def test_a_view_is_forgotten_even_if_nothing_can_be_applied(scene: Scene) -> Non
     with pytest.raises(ServingProblem, match="the kernel said no"):
         scene.do(scene.plane.drop("op-2"))
     scene.plane.firewall = scene.firewall
-    scene.do(scene.plane.apply())
+    scene.do(scene.plane.mark_down(()))
     assert scene.who(MEMBER) == {OLD.ip}
 
 
@@ -162,7 +162,7 @@ def test_a_route_that_moves_to_another_service_leads_somewhere_all_the_while(tmp
     for part in (scene.firewall, scene.names, scene.gateway):
         part._touch = watched
     scene.heads.committed["shop"] = head(web(NEW, name="front", address=DB))
-    scene.do(scene.plane.apply())
+    scene.do(scene.plane.mark_down(()))
     assert [what for what, _ in led] == ["nft load", "names tell", "gateway load", "nft load"]
     assert [{ip for ip, _ in there} for _, there in led] == [{OLD.ip}, {OLD.ip}, {NEW.ip}, {NEW.ip}]
     assert scene.who(address=WEB) == set()
@@ -173,6 +173,20 @@ def test_instances_that_are_down_are_left_out_and_come_back(scene: Scene) -> Non
     scene.do(scene.plane.mark_down({"old"}))
     assert scene.who() == {NEW.ip}
     scene.do(scene.plane.mark_down(()))
+    assert scene.who() == {OLD.ip, NEW.ip}
+
+
+def test_of_other_machines_it_is_those_that_are_down_and_all_that_are_on_a_machine_that_is_gone(scene: Scene) -> None:
+    scene.heads.committed["shop"] = head(web(OLD, msgspec.structs.replace(NEW, machine="m2")))
+    scene.do(scene.plane.mark_down(()))
+    assert scene.who() == {OLD.ip, NEW.ip}
+    scene.do(scene.plane.mark_away({"m2"}, ()))
+    assert scene.who() == {OLD.ip}
+    scene.do(scene.plane.mark_down(()))
+    assert scene.who() == {OLD.ip}
+    scene.do(scene.plane.mark_away((), {"old"}))
+    assert scene.who() == {NEW.ip}
+    scene.do(scene.plane.mark_away((), ()))
     assert scene.who() == {OLD.ip, NEW.ip}
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from daemon.node import CommitLost, Records
-from daemon.records import Namespace, Token
+from daemon.records import CLUSTER, Namespace, Token
 from daemon.store import Store
 from daemon.wire import Refused
 from dataplane.entry import StoreDown
@@ -250,3 +250,51 @@ def test_an_operation_that_claims_again_after_it_was_settled_is_settled_anew() -
 def test_the_store_is_what_primitives_know_as_records() -> None:
     records: Records = Store(FakeKv())
     assert records
+
+
+# ------------------------------------------------------------------------------------- the cluster, and closing it
+
+
+def test_the_cluster_s_own_record_is_claimed_committed_and_settled_like_a_namespace() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        token = await token_of(store, claim("op-1"), CLUSTER)
+        assert await store.claim(CLUSTER, claim("op-2")) == claim("op-1")
+        named = structs.replace(await store.cluster(), name="prod", mesh=True, claims=())
+        await store.commit_cluster(named, "op-1", token)
+        assert await store.settle(CLUSTER, "op-1")
+        now = await store.cluster()
+        assert (now.name, now.mesh, now.by, now.claims) == ("prod", True, "op-1", (claim("op-1"),))
+        await store.free(CLUSTER, "op-1")
+        assert (await store.claims())[CLUSTER] == ()
+
+    play(story)
+
+
+def test_nobody_gets_a_claim_in_a_store_that_is_closed() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        await token_of(store, claim("op-1"))
+        await store.close("op-9")
+        for name in ("blog", CLUSTER):
+            with pytest.raises(Refused) as refused:
+                await store.claim(name, claim("op-2"))
+            assert refused.value.code == "store.closed"
+        held = {name: [one.operation for one in claims] for name, claims in (await store.claims()).items()}
+        assert held == {"shop": ["op-1"], "blog": [], CLUSTER: []}
+        await store.open("op-8")
+        assert (await store.cluster()).closed == "op-9"
+        await store.open("op-9")
+        await token_of(store, claim("op-2"), "blog")
+
+    play(story)
+
+
+def test_a_close_that_was_undone_never_arrives() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        late.count = 1
+        with pytest.raises(Refused):
+            await store.close("op-9")
+        await store.open("op-9")
+        late.deliver()
+        assert (await store.cluster()).closed == ""
+
+    play(story)

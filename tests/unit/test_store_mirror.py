@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -50,6 +52,10 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
+def settled(mirror: Mirror, last: str) -> bool:
+    return last in (one.settled for one in mirror.namespaces().values())
+
+
 def holds_everything(mirror: Mirror) -> bool:
     return (
         mirror.cluster() == CLUSTER
@@ -82,7 +88,7 @@ def test_after_a_restart_it_is_readable_without_the_store_and_says_that_it_is_st
             pass
         kv.kill()
         mirror = Mirror(tmp_path, kv)
-        mirror.load()
+        mirror.load(CLUSTER.id)
         assert holds_everything(mirror)
         assert mirror.stale_since
         assert datetime.fromisoformat(mirror.stale_since) <= datetime.now(UTC)
@@ -92,7 +98,7 @@ def test_after_a_restart_it_is_readable_without_the_store_and_says_that_it_is_st
 
 def test_an_empty_mirror_is_stale_and_empty(tmp_path: Path) -> None:
     mirror = Mirror(tmp_path / "never-was", FakeKv())
-    mirror.load()
+    mirror.load(CLUSTER.id)
     assert mirror.stale_since
     assert (mirror.cluster(), mirror.machines(), mirror.namespaces(), mirror.operations()) == (None, {}, {}, [])
 
@@ -126,7 +132,7 @@ def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
             pass
         before = {file.name: file.stat().st_ino for file in tmp_path.iterdir()}
         again = Mirror(tmp_path, kv)
-        again.load()
+        again.load(CLUSTER.id)
         async with following(again):
             kv.kill()
             await until(lambda: again.stale_since)
@@ -135,6 +141,34 @@ def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
         assert {file.name: file.stat().st_ino for file in tmp_path.iterdir()} == before
 
     asyncio.run(story())
+
+
+def test_what_is_told_never_waits_for_the_disk_which_gets_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, synced = Event(), list[int]()
+
+    def slow(file: int) -> None:
+        synced.append(file)
+        assert turns.wait(10)
+
+    async def story() -> None:
+        kv = FakeKv()
+        store = await filled(kv)
+        async with following(Mirror(tmp_path, kv)) as mirror:
+            try:
+                for last in (f"op-{number}" for number in range(20)):
+                    await store.settle("blog", last)
+                    await until(partial(settled, mirror, last))
+            finally:
+                turns.set()
+        written = Mirror(tmp_path, kv)
+        written.load(CLUSTER.id)
+        assert written.namespaces() == mirror.namespaces()
+
+    monkeypatch.setattr("os.fsync", slow)
+    asyncio.run(story())
+    assert len(synced) < 20
 
 
 def test_a_spoilt_or_half_written_file_is_passed_over_and_mended(tmp_path: Path) -> None:
@@ -147,12 +181,12 @@ def test_a_spoilt_or_half_written_file_is_passed_over_and_mended(tmp_path: Path)
         (tmp_path / "machines.m1.record").write_bytes(b"")
         (tmp_path / "cluster.new").write_bytes(b"clu")
         mirror = Mirror(tmp_path, kv)
-        mirror.load()
+        mirror.load(CLUSTER.id)
         assert mirror.cluster() is None
         async with following(mirror):
             pass
         mended = Mirror(tmp_path, kv)
-        mended.load()
+        mended.load(CLUSTER.id)
         assert holds_everything(mended)
 
     asyncio.run(story())
@@ -180,5 +214,22 @@ def test_a_record_that_makes_no_sense_is_named(tmp_path: Path) -> None:
                 mirror.namespaces()
             assert problem.value.code == "record.unreadable"
             assert "namespaces.shop" in str(problem.value)
+
+    asyncio.run(story())
+
+
+def test_it_says_when_the_store_is_back_in_sight(tmp_path: Path) -> None:
+    async def story() -> None:
+        kv = FakeKv()
+        await filled(kv)
+        async with following(Mirror(tmp_path / "mirror", kv)) as mirror:
+            back = asyncio.Event()
+            mirror.when_back(back.set)
+            kv.kill()
+            await until(lambda: mirror.stale_since)
+            assert not back.is_set()
+            kv.start()
+            async with asyncio.timeout(5):
+                await back.wait()
 
     asyncio.run(story())

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 import pytest
 from msgspec import structs
 
-from daemon.records import DeployPoint, Held, Namespace, Reservation
+from daemon.records import DeployPoint, Held, Namespace, Operation, Reservation
 from daemon.store import Store
 from daemon.wire import Problem, Refused
 from tests.fakes.kv import FakeKv, Late
@@ -33,14 +33,31 @@ def test_a_name_belongs_to_the_namespace_that_took_it_first() -> None:
 def test_only_whoever_holds_a_name_frees_it() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         await store.reserve("address", "10.210.1.5", "op-1", "shop")
-        await store.release("address", "10.210.1.5", "blog")
+        await store.release("address", "10.210.1.5", "blog", "op-1")
         await store.release("address", "10.210.1.5", "shop", "op-2")
         assert await store.reservations("address") == {"10.210.1.5": Reservation("op-1", "shop")}
         await store.release("address", "10.210.1.5", "shop", "op-1")
         assert await store.reservations("address") == {}
-        await store.release("address", "10.210.1.5", "shop")
+        await store.release("address", "10.210.1.5", "shop", "op-1")
         await store.reserve("address", "10.210.1.5", "op-3", "blog")
-        await store.release("address", "10.210.1.5", "blog")
+        await store.release("address", "10.210.1.5", "blog", "op-3")
+        assert await store.reservations("address") == {}
+
+    play(story)
+
+
+def test_a_name_is_let_go_by_whoever_has_the_claim_of_its_namespace() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        await store.reserve("address", "10.210.1.5", "op-1", "shop")
+        with pytest.raises(Refused) as refused:
+            await store.let_go("address", "10.210.1.5", "shop", "op-2")
+        assert refused.value.code == "operation.over"
+        for namespace in ("blog", "shop"):
+            await store.claim(namespace, claim("op-2"))
+        await store.let_go("address", "10.210.1.5", "blog", "op-2")
+        assert await store.reservations("address") == {"10.210.1.5": Reservation("op-1", "shop")}
+        for _ in range(2):
+            await store.let_go("address", "10.210.1.5", "shop", "op-2")
         assert await store.reservations("address") == {}
 
     play(story)
@@ -51,7 +68,7 @@ def test_a_reservation_that_was_taken_back_never_arrives(was_held_once: bool) ->
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         if was_held_once:
             await store.reserve("address", "10.210.1.5", "op-0", "blog")
-            await store.release("address", "10.210.1.5", "blog")
+            await store.release("address", "10.210.1.5", "blog", "op-0")
         late.count = 1
         with pytest.raises(Refused):
             await store.reserve("address", "10.210.1.5", "op-1", "shop")
@@ -115,16 +132,59 @@ def test_an_operation_begins_once_and_its_later_ending_counts() -> None:
             await store.begin(structs.replace(operation("op-1"), who="bob"))
         assert refused.value.code == "operation.exists"
         assert await store.operations() == [operation("op-1"), operation("op-2")]
-        await store.end("op-1", "stuck", "then")
-        await store.end("op-1", "taken_back", "later")
+        assert await store.end(ended("op-1", "done", "then"))
+        assert await store.end(ended("op-1", "taken_back", "later"))
         before = kv.revision
-        await store.end("op-1", "taken_back", "later still")
-        await store.end("op-9", "done", "then")
+        assert await store.end(ended("op-1", "taken_back", "later still"))
         assert kv.revision == before
-        assert await store.operation("op-1") == structs.replace(
-            operation("op-1"), ending="taken_back", ended_at="later"
-        )
-        assert await store.operation("op-9") is None
+        assert await store.operation("op-1") == ended("op-1", "taken_back", "later")
+
+    play(story)
+
+
+def ended(id: str, ending: str, at: str) -> Operation:
+    return structs.replace(operation(id), ending=ending, ended_at=at)
+
+
+def test_an_operation_that_is_over_never_begins_afterwards() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        late.count = 1
+        with pytest.raises(Refused):
+            await store.begin(operation("op-1"))
+        assert await store.end(ended("op-1", "taken_back", "then"))
+        late.deliver()
+        assert await store.operation("op-1") == ended("op-1", "taken_back", "then")
+
+    play(story)
+
+
+def test_who_was_taken_over_does_not_say_how_it_ended() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        assert await store.take_operation("op-1", "m2") is None
+        await store.begin(operation("op-1"))
+        taken = await store.take_operation("op-1", "m2")
+        assert taken == structs.replace(operation("op-1"), machine="m2", term=1)
+        assert not await store.end(ended("op-1", "done", "then"))
+        assert await store.operation("op-1") == taken
+        over = structs.replace(taken, ending="taken_back", ended_at="then")
+        assert await store.end(over)
+        assert await store.take_operation("op-1", "m3") == over
+        assert await store.end(ended("op-1", "done", "then"))
+        assert await store.operation("op-1") == over
+
+    play(story)
+
+
+def test_one_that_is_forbidden_never_begins() -> None:
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        never = ended("op-1", "taken_back", "then")
+        assert await store.forbid(never) == never
+        with pytest.raises(Refused) as refused:
+            await store.begin(operation("op-1"))
+        assert refused.value.code == "operation.exists"
+        await store.begin(operation("op-2"))
+        assert await store.forbid(ended("op-2", "taken_back", "then")) == operation("op-2")
+        assert await store.operation("op-2") == operation("op-2")
 
     play(story)
 
@@ -134,7 +194,7 @@ def test_founding_again_changes_nothing() -> None:
         before = kv.revision
         await store.found(structs.replace(CLUSTER, incarnation=9), structs.replace(MACHINE, id="other"))
         assert kv.revision == before
-        assert await store.incarnation() == 1
+        assert (await store.cluster()).incarnation == 1
 
     play(story)
 
@@ -163,7 +223,8 @@ def test_without_a_store_everything_that_only_looks_or_begins_is_refused() -> No
             store.claim("shop", claim("op-1")),
             store.free("shop", "op-1"),
             store.reserve("address", "10.210.1.5", "op-1", "shop"),
-            store.release("address", "10.210.1.5", "shop"),
+            store.release("address", "10.210.1.5", "shop", "op-1"),
+            store.let_go("address", "10.210.1.5", "shop", "op-1"),
             store.reservations("address"),
             store.point("shop", 1),
             store.points("shop"),
@@ -171,8 +232,10 @@ def test_without_a_store_everything_that_only_looks_or_begins_is_refused() -> No
             store.begin(operation("op-1")),
             store.operation("op-1"),
             store.operations(),
-            store.end("op-1", "done", "then"),
-            store.incarnation(),
+            store.end(ended("op-1", "done", "then")),
+            store.take_operation("op-1", "m2"),
+            store.forbid(operation("op-1")),
+            store.cluster(),
             store.found(CLUSTER, MACHINE),
         ]
         for one in asking:

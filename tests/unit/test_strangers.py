@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from daemon.wire import How, Stuck, TakenBack
-from tests.law.cases import shop
+from daemon.wire import Deploy, How, Stuck, TakenBack
+from tests.law.cases import hosted, shop
 from tests.law.law import prepared
 from tests.law.scenarios import case
 from tests.law.sound import head_of
@@ -28,18 +28,22 @@ def test_an_address_that_a_stranger_uses_is_not_chosen() -> None:
     assert head.services["db"].instances[0].ip != instance.ip
 
 
-def test_a_stranger_who_comes_later_is_told_and_everything_is_taken_back() -> None:
-    world = prepared(case("replace a writer")).copy()
+REPLACED = [("replace a writer", shop(db=2)), ("a process of the host that never gets ready", hosted(db=2))]
+
+
+@pytest.mark.parametrize(("made", "request_"), REPLACED, ids=["a container", "a process of the host"])
+def test_a_stranger_who_comes_later_is_told_and_everything_is_taken_back(made: str, request_: Deploy) -> None:
+    world = prepared(case(made)).copy()
     before = seen(world)
 
     def squat(_touch: int) -> None:
-        made = world.instances.instances.get(f"shop-db-1-{ID}")
-        if made and "squatter" not in world.instances.instances:
-            world.instances.stranger("squatter", made.specification.ip)
+        candidate = world.instances.instances.get(f"shop-db-1-{ID}")
+        if candidate and "squatter" not in world.instances.instances:
+            world.instances.stranger("squatter", candidate.specification.ip)
 
     world.meanwhile = squat
     with pytest.raises(TakenBack) as taken_back:
-        asyncio.run(boot(world).mutate(shop(db=2), How(op_id=ID), "ann", ignore))
+        asyncio.run(boot(world).mutate(request_, How(op_id=ID), "ann", ignore))
     assert taken_back.value.code == "address.taken"
     assert "squatter has its address" in taken_back.value.why
     del world.instances.instances["squatter"]

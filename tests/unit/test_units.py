@@ -49,3 +49,18 @@ def test_a_written_duration_reads_the_same(seconds: float) -> None:
 @given(st.integers(1, units.LARGEST))
 def test_a_written_size_reads_the_same(size: int) -> None:
     assert units.size(units.write_size(size)) == size
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (31_625_216, "30.2 MiB"),
+        (2**34, "16.0 GiB"),
+        (2**50, "1024.0 TiB"),
+    ],
+)
+def test_a_size_in_a_sentence(size: int, text: str) -> None:
+    assert units.rounded(size) == text

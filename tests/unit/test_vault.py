@@ -1,4 +1,4 @@
-"""The vault on a plain folder: what is sealed opens only here, and what is shown is there, whose it is, and goes."""
+"""The vault on a plain folder: what is sealed opens only here, and nothing opened reaches a disk."""
 
 import asyncio
 from pathlib import Path
@@ -27,6 +27,27 @@ def test_what_is_sealed_here_opens_here_and_nowhere_else(vault: Vault, tmp_path:
         vault.unseal(b"nothing that was sealed")
 
 
+def test_what_is_sealed_for_others_opens_there_too_and_is_sealed_anew_by_each_of_them(tmp_path: Path) -> None:
+    one, two, three = (Vault(tmp_path, pyrage.x25519.Identity.generate()) for _ in range(3))
+    sealed = one.seal(b"a value", [one.recipient, two.recipient])
+    assert [vault.unseal(sealed) for vault in (one, two)] == [b"a value", b"a value"]
+    with pytest.raises(VaultProblem):
+        three.unseal(sealed)
+    anew = asyncio.run(two.seal_anew(sealed, [two.recipient, three.recipient]))
+    assert [vault.unseal(anew) for vault in (two, three)] == [b"a value", b"a value"]
+    with pytest.raises(VaultProblem):
+        one.unseal(anew)
+    with pytest.raises(VaultProblem, match="cannot seal a secret for no key"):
+        one.seal(b"a value", ["no key"])
+
+
+def test_nothing_is_shown_where_no_tmpfs_is_mounted(vault: Vault, tmp_path: Path) -> None:
+    sealed = {"KEY": vault.seal(b"a value")}
+    with pytest.raises(VaultProblem, match="no tmpfs is mounted"):
+        asyncio.run(vault.place("web-op-1", "op-1", sealed, None))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_fingerprint_tells_values_apart_and_takes_the_key(vault: Vault, tmp_path: Path) -> None:
     other = Vault(tmp_path, pyrage.x25519.Identity.generate())
     assert vault.fingerprint(b"a") == vault.fingerprint(b"a")
@@ -41,24 +62,6 @@ def test_the_key_is_made_once_and_for_root_alone(tmp_path: Path) -> None:
     with pytest.raises(VaultProblem, match="not replaced"):
         subject._identity(file)
     assert file.read_text() == "spoilt"
-
-
-def test_files_are_there_as_named_and_replaced_as_a_whole(vault: Vault) -> None:
-    async def scenario() -> None:
-        folder = Path(await vault.place("web-op-1", "op-1", {"A": vault.seal(b"1"), "B": vault.seal(b"2")}, None))
-        assert {file.name: file.read_bytes() for file in folder.iterdir()} == {"A": b"1", "B": b"2"}
-        assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o444}
-        again = Path(await vault.place("web-op-1", "op-1", {"B": vault.seal(b"3")}, "postgres"))
-        assert {file.name: file.read_bytes() for file in again.iterdir()} == {"B": b"3"}
-        await vault.take_back("web-op-1", "op-2")
-        await vault.take_back("web-op", "1")
-        await vault.remove("web")
-        assert folder.exists(), "another operation's was taken back"
-        await vault.take_back("web-op-1", "op-1")
-        await vault.remove("web-op-1")
-        assert not folder.exists()
-
-    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(("user", "owner"), [("999", (999, 0)), ("999:5", (999, 5)), ("postgres", None), (None, None)])

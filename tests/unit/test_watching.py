@@ -60,7 +60,12 @@ class FakePlane:
 class Scene:
     def __init__(self) -> None:
         self.plane, self.runtime = FakePlane(), FakeRuntime()
-        self.watching = Watching("m1", self.plane, [self.runtime])
+        self.told: list[set[str]] = []
+        self.watching = Watching("m1", self.plane, [self.runtime], self.hear)
+
+    async def hear(self, down: Collection[str]) -> None:
+        """What other machines are told."""
+        self.told.append(set(down))
 
     async def tell(self, *running: str) -> None:
         """And let it be heard."""
@@ -74,6 +79,7 @@ def scenario(test: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
         async with asyncio.timeout(10):
             scene = Scene()
             following = asyncio.create_task(scene.watching.follow())
+            await scene.watching.begin(())
             await test(scene)
             following.cancel()
 
@@ -118,6 +124,36 @@ def test_what_is_dead_at_the_first_look_is_down() -> None:
     scenario(test)
 
 
+def test_who_is_held_is_down_although_it_runs_and_up_once_released_and_ready() -> None:
+    async def test(scene: Scene) -> None:
+        await scene.watching.begin(["web-1"])
+        await scene.tell("web-2")
+        assert scene.plane.down == {"web-1"}
+        await scene.tell(*BOTH)
+        await scene.tell(*BOTH, "another")
+        assert (scene.plane.down, scene.runtime.asked) == (frozenset({"web-1"}), [])
+        scene.plane.changed.clear()
+        await scene.watching.release(["web-1"])
+        await scene.plane.changed.wait()
+        assert (scene.plane.down, scene.runtime.asked) == (frozenset(), ["web-1"])
+
+    scenario(test)
+
+
+def test_who_is_released_before_anything_is_known_is_led_to_once_it_is_ready() -> None:
+    async def test(scene: Scene) -> None:
+        await scene.watching.begin(BOTH)
+        await scene.watching.release(BOTH)
+        assert scene.plane.down == BOTH
+        scene.plane.changed.clear()
+        scene.runtime.unready.add("web-2")
+        await scene.tell(*BOTH)
+        await scene.plane.changed.wait()
+        assert (scene.plane.down, frozenset(scene.runtime.asked)) == (frozenset({"web-2"}), BOTH)
+
+    scenario(test)
+
+
 def test_what_an_operation_withdrew_is_its_own_business() -> None:
     async def test(scene: Scene) -> None:
         scene.plane.withdrawn = {"web-1"}
@@ -148,5 +184,19 @@ def test_what_is_not_committed_any_more_is_forgotten(gone: str) -> None:
         scene.plane.withdrawn = {gone}
         await scene.tell(*(BOTH - {gone}))
         assert scene.plane.down == frozenset()
+
+    scenario(test)
+
+
+def test_others_are_told_who_is_down_once_that_is_known_and_whenever_it_changes() -> None:
+    async def test(scene: Scene) -> None:
+        assert scene.told == []
+        await scene.tell(*BOTH)
+        assert scene.told == [set()]
+        await scene.tell("web-2")
+        assert scene.told[-1] == {"web-1"}
+        await scene.tell(*BOTH)
+        while scene.told[-1]:
+            await asyncio.sleep(0.001)
 
     scenario(test)

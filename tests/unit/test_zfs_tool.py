@@ -17,6 +17,7 @@ tank/a\tused\t5000\t-
 tank/a\tusedbydataset\t4096\t-
 tank/a\treferenced\t4096\t-
 tank/a\tcreation\t1700000000\t-
+tank/a\tcompressratio\t2.50x\t-
 tank/a\tployz:operation\top-1\tinherited from tank
 tank/a\tployz:namespace\t-\t-
 tank/a\tployz:volume\ta\tb\tlocal
@@ -39,6 +40,11 @@ def test_a_dataset_is_read_with_its_own_marks(tmp_path: Path) -> None:
     found = asyncio.run(ZfsTool(shim(tmp_path, ROWS)).read("tank/a"))["tank/a"]
     assert found.marks == {"volume": "a\tb", "state": "current", "epoch": "2"}
     assert (found.guid, found.origin, found.alone, found.path) == ("18446744073709551615", "tank/b@s", 4096, None)
+    assert found.ratio == 2.5
+    exact = ROWS.replace("2.50x", "2.50")
+    assert asyncio.run(ZfsTool(shim(tmp_path, exact)).read("tank/a"))["tank/a"].ratio == 2.5
+    with pytest.raises(ZfsProblem, match="compressratio"):
+        asyncio.run(ZfsTool(shim(tmp_path, ROWS.replace("2.50x", "much"))).read("tank/a"))
 
 
 def test_a_mark_that_was_left_out_is_a_problem(tmp_path: Path) -> None:

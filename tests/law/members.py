@@ -1,0 +1,25 @@
+"""What the law is tried on as machines come and leave, and the store goes to three of them, elsewhere, and back."""
+
+from daemon.wire import MachineAdmit, MachineInvite, MachineLabel, MachineRevoke, MachineRm, SecretRotate, StoreMove
+from tests.law.cases import LOGIN, SEEN, Case, shop
+from tests.law.world import NOW
+
+GUEST = MachineAdmit("op-0", "", "m9", "id-9", "key-9", "nkey-9", "192.0.2.9:51820", "0", NOW)
+CASES = (
+    Case("invite a machine", (), MachineInvite(), machines=2),
+    Case("revoke an invitation", (MachineInvite(),), MachineRevoke("op-0"), machines=2),
+    Case("let a machine in", (MachineInvite(),), GUEST, machines=2),
+    Case(
+        "label a machine",
+        (MachineLabel("m2", {"zone": "a"}),),
+        MachineLabel("m2", {"zone": "", "disk": "ssd"}),
+        machines=2,
+    ),
+    Case("a machine leaves", (), MachineRm("m2"), machines=2),
+    Case("all that is sealed, once a machine has left", (*SEEN, LOGIN, MachineRm("m3")), SecretRotate(), machines=3),
+    Case("the records go to three", (shop(),), StoreMove(), machines=3),
+    Case("the records go back to one", (shop(), StoreMove()), StoreMove(("m2",)), machines=3),
+    Case("the records leave who sees to it", (StoreMove(),), StoreMove(("m1",)), machines=3),
+    Case("the records leave one of four", (StoreMove(),), StoreMove(("m2",)), machines=4),
+    Case("a machine leaves after the records have", (StoreMove(), StoreMove(("m3",))), MachineRm("m3"), machines=3),
+)

@@ -1,0 +1,257 @@
+"""A machine is emptied: what moves where, what cannot, and what is left of it wherever that is cut."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from msgspec import structs
+
+from daemon import draining
+from daemon.draining import Draining, burdens
+from daemon.members import Members
+from daemon.records import Claim
+from daemon.store import Store
+from daemon.undertaking import Undertaking
+from daemon.wire import Deploy, Event, How, MachineDrain, MachineUndrain, Mutation, NamespaceRm, Problem, Success
+from tests.law.cases import Case
+from tests.law.law import assert_same, prepared
+from tests.law.machines import WITHOUT_DB, shop
+from tests.law.sound import head_of, heads_of, require_sound
+from tests.law.world import NOW, ROOT, Crash, Cut, World, ask, boot, ignore, restart, seen
+
+EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "5")) * 5
+"""Of the touches of a whole drain so many is cut: each is many operations (PLOYZ_LAW_EVERY=1)."""
+OTHER = shop(namespace="other", db=2)
+PINNED = Deploy(
+    'namespace = "pinned"\n[services.web]\nimage = "web:1"\nplace = { machine = "m2" }\n'
+    '[services.each]\nimage = "web:1"\nreplicas = "global"\n'
+)
+
+
+def world_of(*first: Mutation) -> World:
+    return prepared(Case("draining", first or (shop(), OTHER), shop(), machines=3)).copy()
+
+
+def drained(
+    world: World, id: str = "op-drain", *, preview: bool = False, tell: Callable[[Event], None] = ignore
+) -> Success:
+    async def asked() -> Success:
+        how = How(preview=True) if preview else How(op_id=id)
+        return await Draining(boot(world)).drain(MachineDrain("m2"), how, "ann", tell)
+
+    return asyncio.run(asked())
+
+
+def unfinished(world: World) -> Problem:
+    with pytest.raises(Problem) as caught:
+        drained(world)
+    assert (caught.value.code, caught.value.state) == ("drain.unfinished", "stuck")
+    return caught.value
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "WAIT", 0.0)
+
+
+def state(world: World) -> str:
+    return asyncio.run(Members(world.kv).machines())["m2"].state
+
+
+def there(world: World, machine: str = "m2") -> list[str]:
+    """What is on a machine."""
+    return sorted(str(one) for head in heads_of(world) for one in burdens(head, machine))
+
+
+def rows(world: World, namespace: str = "shop") -> set[str]:
+    """What is in the database now."""
+    head = head_of(world, namespace)
+    assert head
+    volume = head.volumes["data"]
+    return set(world.iron(volume.machine).zfs.kept[f"{ROOT}/{namespace}/data/{volume.generation}"].content)
+
+
+def test_everything_leaves_a_machine_with_its_data() -> None:
+    world, told = world_of(), list[Event]()
+    assert there(world) == ["other/db", "other/web", "shop/db", "shop/web"]
+    moved = drained(world, tell=told.append).result["moved"]
+    assert sorted(f"{one['namespace']}/{one['service']}" for one in moved) == [
+        *("other/db", "other/web", "shop/db", "shop/web")
+    ]
+    assert (there(world), state(world)) == ([], "draining")
+    require_sound(world, "drained, but")
+    assert {len(head.services["web"].instances) for head in heads_of(world)} == {3}, "as many as before"
+    assert {"row 0", "row 1"} <= rows(world)
+    assert {one["operation"] for one in moved} == {event.operation for event in told} - {"op-drain"}
+    assert "copy data to m1 while it is in use" in {event.step.partition(": ")[2] for event in told}
+    assert drained(world, "op-again").result["moved"] == []
+
+
+def test_nothing_new_comes_until_it_is_undrained() -> None:
+    world = world_of(OTHER)
+    drained(world)
+    assert ask(world, shop(db=3, namespace="other"), "op-deploy") == "done"
+    assert there(world) == []
+    assert ask(world, shop(), "op-there") == "refused", "its manifest names m2"
+    assert ask(world, MachineUndrain("m2"), "op-undrain") == "done"
+    assert state(world) == "active"
+    assert ask(world, shop(), "op-here") == "done"
+    assert "shop/db" in there(world)
+
+
+def test_what_cannot_go_is_named_and_the_same_again_goes_on() -> None:
+    world = world_of(shop(), PINNED)
+    why = unfinished(world).why
+    assert "moved: " in why
+    assert "shop/db" in why
+    assert "pinned/web stays: no machine fits: m1: place names m2" in why
+    assert there(world) == ["pinned/web"]
+    require_sound(world, "drained in part, but")
+    assert ask(world, NamespaceRm("pinned", purge=True), "op-rm") == "done"
+    assert drained(world, "op-again").result["moved"] == []
+
+
+def test_volumes_that_no_service_has_go_along() -> None:
+    world = world_of(shop(), WITHOUT_DB)
+    assert there(world) == ["shop/data"]
+    assert drained(world).result["moved"][0]["volumes"] == ["data"]
+    assert rows(world) == {"row 0"}
+    require_sound(world, "drained of a volume alone, but")
+
+
+def full(*machines: str) -> Callable[[World], None]:
+    def fill(world: World) -> None:
+        for name in machines:
+            world.iron(name).zfs.full = True
+
+    return fill
+
+
+def test_it_goes_where_there_is_room() -> None:
+    world = world_of(shop())
+    full("m1")(world)
+    drained(world)
+    assert "shop/db" in there(world, "m3")
+    world = world_of(shop())
+    full("m1", "m3")(world)
+    why = unfinished(world).why
+    assert "m1: the pool of m1 is 100 % full" in why
+    assert "m3: the pool of m3 is 100 % full" in why
+    assert "m2: it is to be left" in why
+    assert there(world) == ["shop/db", "shop/web"]
+
+
+def test_who_planned_before_is_waited_for_and_named() -> None:
+    world = world_of(shop())
+    asyncio.run(Store(world.kv).claim("late", Claim("op-late", "m3", "change", "deploy", "bea", NOW)))
+    asyncio.run(Store(world.kv).claim("read", Claim("op-reads", "m3", "read", "branch", "bea", NOW)))
+    assert unfinished(world).why.endswith("late is being changed by op-late, which may have been planned before")
+    assert there(world) == []
+
+
+def test_what_one_that_planned_before_places_there_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "WAIT", 30.0)
+    monkeypatch.setattr(draining, "LOOK_AGAIN", 0.0)
+    world = world_of(OTHER)
+    kv, claim = Store(world.kv), Claim("op-late", "m3", "change", "deploy", "bea", NOW)
+    asyncio.run(kv.claim("late", claim))
+    operations, looked = boot(world), list[int]()
+    emptying = Draining(operations)
+    found = emptying.burdens
+
+    async def burdens_then(machine: str) -> list[draining.Burden]:
+        """Others look on, and the late one ends with the second look."""
+        looked.append(1)
+        if len(looked) == 4:
+            await kv.free("late", "op-late")
+        return await found(machine)
+
+    monkeypatch.setattr(emptying, "burdens", burdens_then)
+    done = asyncio.run(emptying.drain(MachineDrain("m2"), How(op_id="op-drain"), "ann", ignore))
+    assert (done.kind, there(world)) == ("drained", [])
+    assert len(looked) >= 4
+
+
+def test_a_namespace_that_is_being_changed_stays_and_the_others_go() -> None:
+    world = world_of()
+    asyncio.run(Store(world.kv).claim("shop", Claim("op-late", "m1", "change", "deploy", "bea", NOW)))
+    operations = boot(world)
+    operations.running["op-late"] = Undertaking("op-late", {}, "bea", NOW, operations.means)
+
+    async def asked() -> Success:
+        return await Draining(operations).drain(MachineDrain("m2"), How(op_id="op-drain"), "ann", ignore)
+
+    with pytest.raises(Problem) as caught:
+        asyncio.run(asked())
+    assert "shop/db stays: it is being changed by bea" in caught.value.why
+    assert there(world) == ["shop/db", "shop/web"]
+
+
+def test_a_preview_shows_all_of_it_and_changes_nothing() -> None:
+    world = world_of(shop(), PINNED)
+    before = seen(world)
+    told = drained(world, preview=True)
+    says = [step["says"] for step in told.result["steps"]]
+    assert says[0] == "commit that m2 is draining"
+    assert [one.rpartition(" to ")[0] for one in says[1:]] == ["move pinned/each", "move shop/db", "move shop/web"]
+    assert [step.get("down", []) for step in told.result["steps"][1:]] == [[], ["db"], []]
+    [move] = told.result["moves"]
+    assert (move["volume"], move["from"]) == ("shop/data", "m2")
+    assert told.warnings[0].startswith("pinned/web cannot be moved: no machine fits")
+    assert_same(seen(world), before, "after a preview,")
+
+
+def test_whoever_aborts_it_has_nothing_more_begun() -> None:
+    world = world_of()
+    operations = boot(world)
+    emptying = Draining(operations)
+
+    def tell(event: Event) -> None:
+        if "stop shop-db" in event.step and event.kind == "doing":
+            assert emptying.abort("op-drain")
+
+    async def asked() -> Success:
+        return await emptying.drain(MachineDrain("m2"), How(op_id="op-drain"), "ann", tell)
+
+    with pytest.raises(Problem) as caught:
+        asyncio.run(asked())
+    assert "shop/db stays: it was aborted" in caught.value.why
+    assert "it was not begun: the drain was aborted" in caught.value.why
+    assert "shop/db" in there(world)
+    require_sound(world, "aborted, but")
+    assert not emptying.abort("op-drain")
+
+
+@pytest.mark.parametrize(
+    ("machine", "code"), [("m9", "machine.missing"), ("m2", "machine.state")], ids=["missing", "joining"]
+)
+def test_what_cannot_be_drained(machine: str, code: str) -> None:
+    world = world_of()
+    asyncio.run(Members(world.kv).amend("m2", lambda now: structs.replace(now, state="joining")))
+    with pytest.raises(Problem) as caught:
+        asyncio.run(boot(world).mutate(MachineDrain(machine), How(), "ann", ignore))
+    assert caught.value.code == code
+
+
+def test_wherever_it_is_cut_the_same_again_goes_on() -> None:
+    world = world_of()
+    drained(world)
+    touches = world.touches
+    for at in range(1, touches, EVERY):
+        world = world_of()
+        world.cut = Cut(at, "after", Crash)
+        with suppress(Problem, Crash, BaseExceptionGroup):
+            drained(world)
+        assert world.was_cut
+        world.cut = None
+        restart(world, "op-drain")
+        world.come_back()
+        world.catch_up()
+        require_sound(world, f"cut at {at}, and up again, but")
+        drained(world, "op-again")
+        assert there(world) == []
+        require_sound(world, f"cut at {at}, and drained again, but")
+        assert {"row 0", "row 1"} <= rows(world)
+        world.close()
