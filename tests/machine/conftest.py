@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.machine.accounts import pytest_runtest_makereport
 from tests.machine.cluster import IMAGES, Cluster, scratch
 from tests.machine.manifests import lite
+
+__all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture(scope="session")

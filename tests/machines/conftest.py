@@ -6,7 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.machine.accounts import pytest_runtest_makereport
 from tests.machine.cluster import IMAGES, Cluster, scratch
+
+__all__ = ["pytest_runtest_makereport"]
 
 WEB = "ployz-demo/web:1"
 
