@@ -30,6 +30,11 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def parent(pid: int) -> int:
+    """Who started it, or who has it now."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def _state(thread: Path) -> str:
     try:
         return (thread / "stat").read_text().rpartition(")")[2].split()[0]

@@ -69,12 +69,18 @@ class Enclosure:
             raise MachineFailed(f"{self.name} does not run")
         return found
 
-    async def find(self, words: Words) -> Seen | None:
-        """The process with these words in its command line: running, or on its way into it."""
-        for _ in range(2):  # while a process becomes another program it has no words for an instant
-            if found := next((each for each in seen() if _contains(each.argv, words)), None):
-                return found
-            await asyncio.sleep(0.02)
+    async def find(self, words: Words, within: float = 30.0) -> Seen | None:
+        """The process in it with these words in its command line.
+
+        From outside, what leads one in and what waits for the end of one that was killed look alike; the latter may
+        take as long as a disk. Either is waited for. Raises MachineFailed.
+        """
+        inside = self.runs().namespace
+        async with bounded(within, f"what is on its way into {self.name}, or out of it, did not get there"):
+            while found := await _with(words):
+                if here := next((each for each in found if each.namespace == inside), None):
+                    return here
+                await asyncio.sleep(0.02)
         return None
 
     async def power_on(self, within: float = 20.0) -> None:
@@ -114,9 +120,7 @@ class Enclosure:
 
     async def _mine(self) -> list[Seen]:
         """All processes in its group, and one that is on its way to make its namespaces."""
-        members = seen(self.group.members())
-        on_its_way = await self.find(self.holds)
-        return [*members, on_its_way] if on_its_way else members
+        return [*seen(self.group.members()), *await _with(self.holds)]
 
     def _ungrouped(self) -> bool:
         try:
@@ -168,6 +172,15 @@ async def _detach(*argv: str, log: Path, pass_fds: tuple[int, ...] = ()) -> int:
 
 def _enter(first: Seen) -> Words:
     return ("nsenter", "--target", str(first.pid), "--mount", "--net", "--cgroup", "--pid", "--")
+
+
+async def _with(words: Words) -> list[Seen]:
+    """The processes with these words in their command lines, wherever they are."""
+    for _ in range(2):  # while a process becomes another program it has no words for an instant
+        if found := [each for each in seen() if _contains(each.argv, words)]:
+            return found
+        await asyncio.sleep(0.02)
+    return []
 
 
 def _contains(argv: Words, words: Words) -> bool:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.machine.cluster import gone, wait_until
-from tests.stopping import stop
+from tests.stopping import parent, stop
 
 Told = Callable[[list[str]], bool]
 """What may hold of a journal's lines."""
@@ -82,12 +82,8 @@ def standing_still_when(journal: Path, holds: Told, pid: int, within: float = 60
         yield
     finally:
         # nsenter stops when what it started is stopped, and does not go on with it.
-        for standing in (_parent(pid), pid):
+        for standing in (parent(pid), pid):
             os.kill(standing, signal.SIGCONT)
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _signal_when(journal: Path, holds: Told, pid: int, how: signal.Signals, within: float) -> bool:

@@ -6,8 +6,10 @@ import os
 import shutil
 import signal
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from dataplane.process import started
 from runtime.command import detach, run
 from tests.machine.clusters import Host, has_link, with_words
 from tests.machine.standin import BROKEN
+from tests.stopping import parent, stopped
 
 
 @pytest.fixture
@@ -151,16 +154,33 @@ def test_down_removes_a_machine_whose_holder_was_killed(host: Host) -> None:
 def test_a_way_in_or_a_daemon_that_was_killed_is_started_again(host: Host) -> None:
     host.ask("up")
     for name in ("daemon.dev.relay", "tests.machine.standin"):
-        [pid] = [
-            each.pid
-            for each in seen(host.machine.enclosure.group.members())
-            if name in each.argv and each.argv[0] == sys.executable
-        ]
-        os.kill(pid, signal.SIGKILL)
-    _until(lambda: not with_words(host.machine.relays))
+        os.kill(_inside(host, name), signal.SIGKILL)
     code, _, events = host.ask("up")
     assert (code, len(events)) == (0, 4)
     assert _get(host.url()) == b"here is the machine\n"
+
+
+@pytest.mark.parametrize("name", ["daemon.dev.relay", "tests.machine.standin"])
+def test_what_is_still_ending_is_waited_for_and_started_again(host: Host, name: str) -> None:
+    """Of what was killed a thread may still wait for a disk: what led it in is there until then."""
+    host.ask("up")
+    killed = _inside(host, name)
+    with ThreadPoolExecutor() as beside:
+        with stopped(parent(killed)):
+            os.kill(killed, signal.SIGKILL)
+            up = beside.submit(host.ask, "up")
+            time.sleep(2.0)
+        code, answer, _ = up.result()
+    assert code == 0, answer
+    assert _inside(host, name) != killed
+    assert _get(host.url()) == b"here is the machine\n"
+
+
+def _inside(host: Host, name: str) -> int:
+    """The pid of what runs in the machine under this name."""
+    members = seen(host.machine.enclosure.group.members())
+    [pid] = [each.pid for each in members if name in each.argv and each.argv[0] == sys.executable]
+    return pid
 
 
 def test_down_finds_a_cluster_whose_folder_somebody_removed(host: Host) -> None:
