@@ -242,7 +242,7 @@ class Cluster:
 
     def settled(self) -> None:
         """Wait until no operation is open any more."""
-        wait_until(lambda: self.done("op", "ls")["operations"] == [], "no operation is open", within=60)
+        wait_until(lambda: self.done("op", "ls")["operations"] == [], "no operation is open")
 
     def process(self, *words: str) -> int:
         """The pid of the process whose command line has all these words."""
@@ -269,7 +269,7 @@ def scratch(name: str) -> Iterator[Cluster]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def wait_until(holds: Callable[[], bool], what: str, within: float = 20.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str, within: float = 60.0) -> None:
     """Look until it is so."""
     until = time.monotonic() + within
     while not holds():

@@ -26,7 +26,7 @@ def explained(cluster: Cluster) -> None:
         return not found
 
     try:
-        wait_until(nothing, "everything is explained", within=3)
+        wait_until(nothing, "everything is explained")
     except AssertionError:
         raise AssertionError("\n".join(["nothing explains this:", *found])) from None
 

@@ -150,7 +150,7 @@ def assert_as_before(filled: Filled, before: World, used: int, state: tuple[str,
     assert filled.state == state
     before = {**before, "containers": []}
     wait_until(lambda: {**world(filled.cluster), "containers": []} == before, "nothing is left of it")
-    wait_until(lambda: abs(filled.used() - used) < 1 << 20, "it takes the space that it took", within=30)
+    wait_until(lambda: abs(filled.used() - used) < 1 << 20, "it takes the space that it took")
     explained_but_for_names(filled.cluster)
 
 

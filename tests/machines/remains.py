@@ -23,7 +23,7 @@ def require_nothing_left(cluster: Cluster, namespace: str, machines: Sequence[st
         return not found
 
     try:
-        wait_until(nothing, "everything is explained", within=10)
+        wait_until(nothing, "everything is explained")
     except AssertionError:
         raise AssertionError("\n".join(["nothing explains this:", *found])) from None
 
