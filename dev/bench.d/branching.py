@@ -32,12 +32,12 @@ def measure(cluster: Cluster) -> list[Figure]:
     for turn in range(ROUNDS + 1):
         for size in SIZES:
             ours[size].append(_branch(cluster, size))
-            with_clone = f"zfs clone -o mountpoint={FOLDER} $snapshot {POOL}/pair"
-            hand[size].append(_by_hand(cluster, size, f"{turn}-{size}", with_clone)[1])
+            hand[size].append(_containers(cluster, size, f"{turn}-{size}"))
     most = SIZES[-1]
     return [
         _size_matters_not(ours),
         compared(f"a branch with {most} MB", ours[most][1:], "its containers by hand", hand[most][1:], TIMES),
+        _together(cluster, most),
         _beside("a dump into a new database", ours[most][1:], _times(lambda at: _dump(cluster, most, at))),
         _beside("a copy of the directory", ours[most][1:], _times(lambda at: _copy(cluster, most, at))),
         _fifty(cluster),
@@ -50,6 +50,19 @@ def _size_matters_not(ours: dict[int, list[float]]) -> Figure:
     beside = "; ".join(f"with {size} MB: {shown(ours[size][1:])}" for size in others)
     what, aim = f"a branch with {least} MB", f"the same time (≤ {SAME:g} times)"
     return Figure(what, shown(ours[least][1:]), beside, f"{ratio:.2f}", aim, ratio <= SAME, ROUNDS)
+
+
+def _together(cluster: Cluster, size: int) -> Figure:
+    """By hand both containers start at a time; so does a branch of a manifest without `after`."""
+    cluster.deployed(_shop(size).replace('after = ["db"]\n', ""))
+    taken = [(_branch(cluster, size), _containers(cluster, size, f"at-a-time-{turn}")) for turn in range(ROUNDS + 1)]
+    ours, hand = zip(*taken[1:], strict=True)
+    return compared("the same branch, with nothing `after` anything", ours, "its containers by hand", hand, TIMES)
+
+
+def _containers(cluster: Cluster, size: int, turn: str) -> float:
+    with_clone = f"zfs clone -o mountpoint={FOLDER} $snapshot {POOL}/pair"
+    return _by_hand(cluster, size, turn, with_clone)[1]
 
 
 def _beside(what: str, ours: list[float], theirs: list[float]) -> Figure:
