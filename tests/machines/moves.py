@@ -19,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from daemon.transferring import PORT
 from tests.machine.clients import Written, writing
 from tests.machine.cluster import IMAGES, Cluster, scratch, wait_until
 from tests.machine.cutting import Told, kill_when, lines, reaches, standing_still_when, wait_for
@@ -125,7 +126,19 @@ def moved(shop: Cluster, target: str, when: Told, happens: Callable[[], object])
     return json.loads(out)
 
 
-# ------------------------------------------------------------------------------------------------- who is killed
+# ------------------------------------------------------------------------------------- what is cut, and who is killed
+
+CUT = "table inet cut { chain input { type filter hook input priority -300; tcp dport %d reject with tcp reset; }; }"
+
+
+@contextmanager
+def cut_off(there: Cluster) -> Iterator[None]:
+    """Meanwhile no data of other machines comes to this one: whoever sends some is told so."""
+    there.inside("nft", CUT % PORT)
+    try:
+        yield
+    finally:
+        there.inside("nft", "delete table inet cut")
 
 
 def program(shop: Cluster, machine: str, what: str) -> int | None:

@@ -25,6 +25,7 @@ from tests.machines.moves import (
     RATE,
     SHOP,
     another,
+    cut_off,
     generations,
     killed,
     placed,
@@ -36,9 +37,6 @@ from tests.machines.moves import (
     where,
     written_to,
 )
-
-PORT = 51825
-CUT = "table inet cut { chain input { type filter hook input priority -300; tcp dport %d reject with tcp reset; }; }"
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +126,8 @@ def test_each_cut_on_the_way_costs_what_was_under_way(shop: Cluster) -> None:
         for machine, what in ((source, "send"), (target, "receive")):
             wait_until(partial(struck, shop, machine, what), f"whoever is to {what} on {machine} is killed")
         wait_until(lambda: program(shop, source, "send") is not None, "it is sent again")
-        there = shop.on(target)
-        there.inside("nft", CUT % PORT)
-        wait_until(lambda: program(shop, source, "send") is None, "the connection is cut")
-        there.inside("nft", "delete table inet cut")
+        with cut_off(shop.on(target)):
+            wait_until(lambda: program(shop, source, "send") is None, "the connection is cut")
         out, _ = moving.communicate(timeout=90)
     told = json.loads(out)
     assert told["ok"], told
