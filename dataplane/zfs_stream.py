@@ -178,7 +178,10 @@ def _peek_now(source: socket.socket, count: int) -> bytes:
     until = time.monotonic() + SILENCE
     while time.monotonic() < until:
         ended = bool(_events(source, select.POLLRDHUP, wait=0.0))
-        first = source.recv(count, socket.MSG_PEEK) if _events(source, select.POLLIN, wait=1.0) else b""
+        try:
+            first = source.recv(count, socket.MSG_PEEK) if _events(source, select.POLLIN, wait=1.0) else b""
+        except OSError as failure:
+            raise StreamProblem(f"the connection broke: {failure.strerror}") from None
         if len(first) == count or ended:
             return first
         time.sleep(0.005)

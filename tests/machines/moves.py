@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 from daemon.transferring import PORT
 from tests.machine.clients import Written, writing
 from tests.machine.cluster import IMAGES, Cluster, scratch, wait_until
-from tests.machine.cutting import Told, kill_when, lines, reaches, standing_still_when, wait_for
+from tests.machine.cutting import Told, kill_when, lines, reaches, says, standing_still_when, wait_for
 from tests.machine.manifests import demo
 from tests.machines.remains import require_nothing_left
 
@@ -30,8 +31,10 @@ SHOP = "shop.localhost"
 MACHINES = ("m1", "m2", "m3")
 PLACED = demo(1).replace("[services.db]", '[services.db]\nplace = { machine = "m1" }')
 DAEMONS, PROGRAMS = ("coordinator", "source", "target"), ("send", "receive")
-VICTIMS = (*DAEMONS, "client", *PROGRAMS)
-"""Whom it may hit: the daemon that coordinates, those of both ends, `ployzctl`, the programs that move the bytes."""
+PLUG = "plug"
+VICTIMS = (*DAEMONS, "client", PLUG, *PROGRAMS)
+"""Whom it may hit: the daemon that coordinates, those of both ends, `ployzctl`, the whole machine that is moved to, the
+programs that move the bytes."""
 BULK = (
     "INSERT INTO rows (by) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 80000) n GROUP BY n / 20"
 )
@@ -163,7 +166,7 @@ def killed(shop: Cluster, target: str, victim: str, when: Told) -> Any:
     same is asked again. What that answers; None if there was nobody to kill any more."""
     operation, source = f"op-kill-{secrets.token_hex(3)}", where(shop)
     words = ("migrate", "apply", "shop/db", "--to", target, "--rate", RATE, "--op-id", operation)
-    journal, ends = shop.journal(operation), {"coordinator": shop.at, "source": source, "target": target}
+    journal = shop.journal(operation)
     if victim in PROGRAMS:
         sql(shop, BULK)
     with written_to(shop):
@@ -171,8 +174,10 @@ def killed(shop: Cluster, target: str, victim: str, when: Told) -> Any:
             if victim in PROGRAMS:
                 hit = _strike(shop, source if victim == "send" else target, victim, journal, when)
             else:
-                hit = kill_when(journal, when, shop.on(ends[victim]).daemon() if victim in ends else moving.pid)
-            moving.communicate(timeout=120)
+                hit = kill_when(journal, when, _who(shop, victim, source, target) or moving.pid)
+            if victim == PLUG and not says('"committing"')(lines(journal)):
+                wait_until(partial(takes_rows, shop.on(source)), f"{source} serves while {target} is gone")
+            moving.communicate(timeout=240)
         shop.up()
         shop.settled()
     told = shop.ctl(*words).json
@@ -184,6 +189,25 @@ def killed(shop: Cluster, target: str, victim: str, when: Told) -> Any:
     assert there == told["ok"], "the new generation is there if it is done, and else gone"
     require_nothing_left(shop, "shop", MACHINES)
     return told if hit else None
+
+
+def takes_rows(there: Cluster) -> bool:
+    """Whether the database runs on this machine, and writes."""
+    try:
+        there.docker(
+            "exec", there.database(), "psql", "-U", "shop", "-qc", "INSERT INTO rows (by) VALUES ('meanwhile')"
+        )
+    except (subprocess.CalledProcessError, ValueError):
+        return False
+    return True
+
+
+def _who(shop: Cluster, victim: str, source: str, target: str) -> int | None:
+    """The pid of a daemon, or of what holds a whole machine; None for who is no part of a machine."""
+    at = {"coordinator": shop.at, "source": source}.get(victim, target)
+    if victim == PLUG:
+        return shop.on(at).holder()
+    return shop.on(at).daemon() if victim in DAEMONS else None
 
 
 def _strike(shop: Cluster, machine: str, what: str, journal: Path, when: Told) -> bool:

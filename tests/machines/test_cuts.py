@@ -37,9 +37,8 @@ def test_thirty_cuts_at_random_each_after_a_snapshot_that_came_whole(shop: Clust
         shop.done("volume", "snapshot", "shop/data", f"part-{number}")
     words = ("--json", "migrate", "apply", "shop/db", "--to", target, "--rate", RATE, "--op-id", operation)
     with written_to(shop), shop.begin(*words) as moving:
-        came, cuts = 0, 0
+        came, cuts, come = 0, 0, partial(arrived, shop, target, operation)
         while cuts < CUTS:
-            come = partial(arrived, shop, target, operation)
             came, hit = cut_after(came, come, there, shop.on(target), chance)
             cuts += hit
         out, _ = moving.communicate(timeout=240)

@@ -141,6 +141,7 @@ def test_each_cut_on_the_way_costs_what_was_under_way(shop: Cluster) -> None:
         ("coordinator", ("send the last of",)),
         ("source", ('"committing"',)),
         ("target", ("stop shop-db",)),
+        ("plug", ("send the last of",)),
         ("client", ('"doing"', "copy data")),
     ],
 )
