@@ -108,12 +108,12 @@ def test_what_is_sealed_at_one_machine_is_seen_on_another_and_set_anew_at_each(l
 
 
 def test_operations_of_a_machine_are_listed_and_shown_by_each(lite: Cluster) -> None:
-    done = lite.on("m2").done("volume", "snapshot", "lite/data", "told")
+    done = lite.on("m2").ctl("volume", "snapshot", "lite/data", "told").json
     lite.on("m2").done("volume", "purge", "lite/data@told", "--yes")
-    assert done["machine"] == "m2"
+    assert done["result"]["machine"] == "m2"
     for name in NAMES:
         seen = lite.on(name)
-        [row] = [row for row in seen.done("op", "ls", "--all")["operations"] if row["primitive"] == "volume.snapshot"]
+        [row] = [row for row in seen.done("op", "ls", "--all")["operations"] if row["id"] == done["operation"]]
         assert (row["machine"], row["state"]) == ("m2", "done")
         shown = seen.done("op", "show", row["id"])
         assert [event["kind"] for event in shown["events"]][-1] == "finished"
