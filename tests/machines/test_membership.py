@@ -15,6 +15,7 @@ from tests.machine.cluster import Cluster, gone, scratch, wait_until
 from tests.machine.cutting import kill_when
 from tests.machines.members import (
     ELECTED,
+    HEALED,
     acknowledged,
     is_alone,
     is_stale,
@@ -137,7 +138,9 @@ def test_a_move_of_the_store_is_ended_without_the_machine_that_began_it(kin: Clu
     [row] = [row for row in m2.done("op", "ls")["operations"] if row["primitive"] == "store.move"]
     assert (row["machine"], row["state"]) == ("m3", "unknown")
     wait_until(partial(needs_m3, m2, row["id"]), "m2 reaches the records, and m3 is asked for", within=ELECTED)
-    ended = m2.ctl("op", "resume", row["id"], "--take-over")
+    taking_over = partial(m2.ctl, "op", "resume", row["id"], "--take-over")
+    wait_until(lambda: taking_over().code != 3, "the records take changes without m3", within=HEALED)
+    ended = taking_over()
     assert ended.code in (0, 4), ended.out
     acknowledged(m2, "MOVED_ON")
     acknowledged(kin, "MOVED_ON_BY_M1")
