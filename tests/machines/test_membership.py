@@ -57,13 +57,8 @@ def start_again(cluster: Cluster) -> None:
     pid = cluster.daemon()
     os.kill(pid, signal.SIGKILL)
     wait_until(partial(gone, pid), "its daemon is gone")
-    machine = locate(NAME, Site(cluster.root, PLOYZD)).machine(cluster.at)
-
-    def answers() -> bool:
-        asyncio.run(machine.start_daemon())  # what was killed may still be seen for a moment
-        return cluster.ctl("version").code == 0
-
-    wait_until(answers, "its daemon answers")
+    asyncio.run(locate(NAME, Site(cluster.root, PLOYZD)).machine(cluster.at).start_daemon())
+    wait_until(lambda: cluster.ctl("version").code == 0, "its daemon answers")
 
 
 def test_the_third_machine_has_the_records_kept_by_three(kin: Cluster) -> None:
