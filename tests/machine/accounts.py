@@ -7,8 +7,8 @@ import pytest
 
 from tests.machine.cluster import Cluster
 
-LINES = 60
-PROCESSES = ("ps", "-eLo", "pid,ppid,stat,wchan:24,etimes,args", "--width", "200")
+LINES = 25
+PROCESSES = ("ps", "-eo", "pid,ppid,stat,etimes,args", "--width", "120")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,3 +32,18 @@ def test_all_suites_are_summed_up(tmp_path: Path, reports: dict[str, str | None]
             (tmp_path / f"{name}.xml").write_text(text)
     ran = subprocess.run([sys.executable, SUM_UP, tmp_path], capture_output=True, text=True, check=False)
     assert (ran.stdout.strip(), ran.returncode) == (line, code)
+
+
+def test_what_failed_is_said_again_in_short(tmp_path: Path) -> None:
+    one = "<testcase classname='a.b' name='one'><failure message='assert 1 == 2'/></testcase>"
+    other = "<testcase classname='a' name='other'><error message='no machine'/></testcase>"
+    (tmp_path / "unit.begun").touch()
+    (tmp_path / "unit.xml").write_text(f"<testsuite tests='9' failures='1' errors='1'>{one}{other}</testsuite>")
+    ran = subprocess.run([sys.executable, SUM_UP, tmp_path], capture_output=True, text=True, check=False)
+    assert ran.stdout.splitlines() == [
+        "failure: a.b::one",
+        "assert 1 == 2",
+        "error: a::other",
+        "no machine",
+        "7 passed, 2 failed",
+    ]
