@@ -83,6 +83,12 @@ async def require_room(node: Node, what: str, needed: int = 0) -> None:
     )
 
 
+def require_takes(machine: Machine, cannot: str) -> None:
+    """Refuse what would be new on a machine that is to be emptied. Raises Refused `machine.draining`."""
+    why = f"{machine.name} is {machine.state}: nothing new is placed there"
+    require(machine.state == "active", "machine.draining", cannot, why, "ployzctl machine ls")
+
+
 async def digests_of(point: DeployPoint, services: Iterable[str], node: Node) -> dict[str, str]:
     """The point's own digests, wherever their tags may have moved; refused if an image is here no more."""
     digests = {name: point.head.services[name].digest for name in services}

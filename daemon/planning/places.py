@@ -56,8 +56,8 @@ class Places:
             yield chosen
 
     def of_volume(self, volume: str) -> str:
-        """Where a volume is, or is to be made: one that no service has, on the machine that was asked."""
-        return self._pins.get(volume, self.seen.here)
+        """Where a volume is, or is to be made: one that no service has, where it was asked if that takes it."""
+        return self._pins.get(volume) or self._home()
 
     def address(self, machine: str) -> str:
         """A free address for an instance there, given once."""
@@ -100,6 +100,11 @@ class Places:
         if record.state in ("lost", "leaving"):
             return "it leaves the mesh"
         return "it is draining" if new and record.state == "draining" and not pinned else ""
+
+    def _home(self) -> str:
+        machines = self.seen.machines
+        takes = {name for name, one in machines.items() if one.record.state == "active" and not one.away}
+        return min(machines, key=lambda name: (name not in takes, name != self.seen.here, name))
 
     def _fullness(self, machine: str) -> tuple[int, int, str]:
         return self._load[machine], -self.seen.machines[machine].memory, machine

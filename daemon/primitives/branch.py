@@ -1,7 +1,7 @@
 """branch: a running copy of a namespace, with its data as of one instant, that shares nothing which can be written."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Literal
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from daemon.node import Node
 from daemon.planning import Wanted, plan_change, secrets
 from daemon.primitive import By, Part, Told, require
 from daemon.records import Newest, Source, Volume
-from daemon.seeing import require_head, require_room, see, volumes_of
+from daemon.seeing import require_head, require_room, require_takes, see, volumes_of
 from daemon.wire import Branch, Branched
 
 KIND = "branched"
@@ -74,13 +74,19 @@ async def plan(ask: Branch, node: Node, by: By) -> Change:
     return await feasible(change, node)
 
 
-async def _require_room(copied: Iterable[Volume], cannot: str, node: Node) -> None:
-    """As much as may be written to the copies, each on the machine that has the volume. Raises Refused `pool.full`."""
+async def _require_room(copied: Collection[Volume], cannot: str, node: Node) -> None:
+    """As much as may be written to the copies, each on the machine that has the volume, which takes something new.
+
+    Raises Refused `pool.full`, `machine.draining`.
+    """
     needed = Counter({node.machine: 0})
     for volume in copied:
         needed[volume.machine] += volume.quota or 0
     for machine in sorted(needed):
         await require_room(node.at(machine), cannot, needed[machine])
+    machines = await node.members.machines()
+    for machine in sorted({volume.machine for volume in copied}):
+        require_takes(machines[machine], cannot)
 
 
 def steps(plan: Change, node: Node) -> list[Part]:

@@ -16,7 +16,7 @@ from daemon.node import Node
 from daemon.planning import Seen, SeenMachine, require_answers
 from daemon.primitive import By, Told, confirm, require
 from daemon.records import Head, Service, Volume
-from daemon.seeing import points_of_all, require_head, require_room, require_service, see
+from daemon.seeing import points_of_all, require_head, require_room, require_service, require_takes, see
 from daemon.wire import Migrate, Migrated, MovedVolume, Refused
 
 KIND = "migrated"
@@ -88,8 +88,7 @@ def _require_target(ask: Migrate, service: Service, before: Head, seen: Seen, ca
     known, hint = ", ".join(sorted(seen.machines)), "ployzctl machine ls"
     require(ask.to in seen.machines, "machine.missing", cannot, f"there is no machine {ask.to}; there is {known}", hint)
     target = seen.machines[ask.to]
-    state = target.record.state
-    require(state == "active", "machine.draining", cannot, f"{ask.to} is {state}: nothing new is placed there", hint)
+    require_takes(target.record, cannot)
     require(not target.away, "machine.unreachable", cannot, f"{ask.to} does not answer: {target.away}", hint)
     there = {one.machine for one in service.instances}
     there |= {before.volumes[name].machine for name in service.specification.volumes}

@@ -8,7 +8,7 @@ from daemon.change import candidate_marks
 from daemon.node import Node
 from daemon.primitive import By, Part, Step, Told, confirm, require
 from daemon.records import Volume
-from daemon.seeing import require_room
+from daemon.seeing import require_room, require_takes
 from daemon.volumes import (
     NO_LAYOUT,
     About,
@@ -44,6 +44,7 @@ async def plan(ask: VolumeImport, node: Node, by: By) -> Plan:
     record = await node.records.namespace(ask.namespace)
     there = record.head and ask.volume in record.head.volumes
     require(not there, "volume.exists", cannot, "there is a volume of this name already", "another name")
+    require_takes((await node.members.machines())[node.machine], cannot)
     await require_room(node, cannot, ask.size or 0)
     volume = Volume(ask.volume, node.machine, by.operation, record.next_epoch(ask.volume))
     marks = candidate_marks(ask.namespace, volume)

@@ -16,7 +16,7 @@ from daemon.migrating.steps import carry, forget_here, forget_there, prepare
 from daemon.node import Node
 from daemon.primitive import By, Part, Told, confirm, require
 from daemon.records import Machine, Volume
-from daemon.seeing import points_of_all, require_room
+from daemon.seeing import points_of_all, require_room, require_takes
 from daemon.volumes import About, about, changed, commit, found
 from daemon.wire import Expected, VolumeChanged, VolumeSend
 
@@ -55,8 +55,7 @@ def _required(ask: VolumeSend, volume: Volume, machines: dict[str, Machine], can
     known, hint = ", ".join(sorted(machines)), "ployzctl machine ls"
     require(ask.to in machines, "machine.missing", cannot, f"there is no machine {ask.to}; there is {known}", hint)
     require(ask.to != volume.machine, "send.there", cannot, "that is the machine that the volume is on", hint)
-    state = machines[ask.to].state
-    require(state == "active", "machine.draining", cannot, f"{ask.to} is {state}: nothing new is placed there", hint)
+    require_takes(machines[ask.to], cannot)
     return machines[ask.to]
 
 

@@ -10,7 +10,7 @@ from daemon.changing.data import free_unneeded, is_first
 from daemon.node import Node
 from daemon.primitive import By, Part, Step, Told, confirm, require
 from daemon.records import Volume
-from daemon.seeing import require_room
+from daemon.seeing import require_room, require_takes
 from daemon.volumes import About, about, changed, commit, folder, require_name, take_back, with_volume
 from daemon.wire import VolumeChanged
 from dataplane.dataset import Layout
@@ -30,7 +30,7 @@ async def plan_clone(source: str, volume: Volume, namespace: str, node: Node, by
     """A volume like `volume` (of which only name and layout count) in the namespace, from the snapshot `source`, on the
     machine `node`, which has that.
 
-    Raises Refused `name.invalid`, `volume.exists`, `pool.full`.
+    Raises Refused `name.invalid`, `volume.exists`, `machine.draining`, `pool.full`.
     """
     cannot = f"cannot make {namespace}/{volume.name} of {'/'.join(source.split('/')[-3:-1])}"
     require_name(namespace, "namespace", cannot)
@@ -38,6 +38,7 @@ async def plan_clone(source: str, volume: Volume, namespace: str, node: Node, by
     record = await node.records.namespace(namespace)
     there = record.head and volume.name in record.head.volumes
     require(not there, "volume.exists", cannot, "there is a volume of this name already", "another name")
+    require_takes((await node.members.machines())[node.machine], cannot)
     await require_room(node, cannot, volume.quota or 0)
     epoch = record.next_epoch(volume.name)
     volume = replace(volume, machine=node.machine, generation=by.operation, epoch=epoch)

@@ -14,10 +14,24 @@ from daemon.members import Members
 from daemon.records import Claim
 from daemon.store import Store
 from daemon.undertaking import Undertaking
-from daemon.wire import Deploy, Event, How, MachineDrain, MachineUndrain, Mutation, NamespaceRm, Problem, Success
+from daemon.wire import (
+    Branch,
+    Deploy,
+    Event,
+    How,
+    MachineDrain,
+    MachineUndrain,
+    Mutation,
+    NamespaceRm,
+    Problem,
+    Success,
+    VolumeFork,
+    VolumeImport,
+    VolumeRestore,
+)
 from tests.law.cases import Case
 from tests.law.law import assert_same, prepared
-from tests.law.machines import WITHOUT_DB, shop
+from tests.law.machines import NAMED, WITHOUT_DB, shop
 from tests.law.sound import head_of, heads_of, require_sound
 from tests.law.world import NOW, ROOT, Crash, Cut, World, ask, boot, ignore, restart, seen
 
@@ -54,6 +68,11 @@ def unfinished(world: World) -> Problem:
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draining, "WAIT", 0.0)
+
+
+def amend(world: World, machine: str, state: str) -> None:
+    """The machine's record says so."""
+    asyncio.run(Members(world.kv).amend(machine, lambda now: structs.replace(now, state=state)))
 
 
 def state(world: World) -> str:
@@ -99,6 +118,36 @@ def test_nothing_new_comes_until_it_is_undrained() -> None:
     assert state(world) == "active"
     assert ask(world, shop(), "op-here") == "done"
     assert "shop/db" in there(world)
+
+
+@pytest.mark.parametrize(
+    ("machine", "request_"),
+    [
+        ("m2", VolumeFork("shop", "data", "lab", "copy")),
+        ("m2", VolumeRestore("shop", "data", "before", "lab", "copy")),
+        ("m2", Branch("shop", "lab")),
+        ("m1", VolumeImport("shop", "more")),
+    ],
+    ids=["fork", "restore", "branch", "import"],
+)
+def test_nor_is_data_doubled_there(machine: str, request_: Mutation) -> None:
+    world = world_of(shop(), NAMED)
+    amend(world, machine, "draining")
+    before = seen(world)
+    with pytest.raises(Problem) as caught:
+        asyncio.run(boot(world).mutate(request_, How(op_id="op-new"), "ann", ignore))
+    assert (caught.value.code, caught.value.state) == ("machine.draining", "refused")
+    assert_same(seen(world), before, "refused, but")
+
+
+def test_a_volume_that_no_service_has_is_made_where_something_new_is_taken() -> None:
+    world = world_of(shop())
+    amend(world, "m1", "draining")
+    more = structs.replace(shop(), manifest=shop().manifest + "[volumes.lodger]\n")
+    assert ask(world, more, "op-more") == "done"
+    head = head_of(world)
+    assert head
+    assert head.volumes["lodger"].machine == "m2"
 
 
 def test_what_cannot_go_is_named_and_the_same_again_goes_on() -> None:
@@ -229,7 +278,7 @@ def test_whoever_aborts_it_has_nothing_more_begun() -> None:
 )
 def test_what_cannot_be_drained(machine: str, code: str) -> None:
     world = world_of()
-    asyncio.run(Members(world.kv).amend("m2", lambda now: structs.replace(now, state="joining")))
+    amend(world, "m2", "joining")
     with pytest.raises(Problem) as caught:
         asyncio.run(boot(world).mutate(MachineDrain(machine), How(), "ann", ignore))
     assert caught.value.code == code
