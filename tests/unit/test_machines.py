@@ -105,6 +105,10 @@ def unreachable(world: World) -> None:
     world.mesh.address = None
 
 
+def has_no_port(world: World) -> None:
+    world.mesh.taken["51820"] = "openvpn (pid 7)"
+
+
 def nothing(world: World) -> None:
     """It is as it is."""
 
@@ -116,6 +120,7 @@ def nothing(world: World) -> None:
         (nothing, MeshInit(NETWORK, "10.0.0.0/8"), "mesh.cidr"),
         (nothing, MachineInvite(), "mesh.missing"),
         (routed, MeshInit(NETWORK), "mesh.overlap"),
+        (has_no_port, MeshInit(NETWORK), "mesh.ports"),
         (unreachable, MeshInit(NETWORK), "mesh.endpoint"),
     ],
 )
@@ -512,10 +517,6 @@ def has_a_claim(world: World) -> None:
 
 def is_routed(world: World) -> None:
     routed(world)
-
-
-def has_no_port(world: World) -> None:
-    world.mesh.taken["51820"] = "openvpn (pid 7)"
 
 
 def is_a_member(world: World) -> None:
