@@ -101,6 +101,15 @@ def test_containers_reach_each_other_by_address_with_their_own(three: Cluster) -
         assert said == ["1", addresses[here]], "by its own address, from its own address"
 
 
+def test_packets_of_every_size_reach_every_other_machine(three: Cluster) -> None:
+    for name in NAMES:
+        there = three.on(name)
+        assert {peer["mtu"] for peer in there.done("mesh", "status")["peers"]} == {1420}
+        [check] = [check for check in there.done("doctor")["checks"] if check["name"] == "packets"]
+        others = ", ".join(other for other in NAMES if other != name)
+        assert (check["state"], check["says"]) == ("ok", f"packets of 1420 bytes get to {others} and back")
+
+
 def test_a_container_speaks_to_no_server_of_a_machine(three: Cluster) -> None:
     """Not at its own machine, and not at another: neither to the bus nor at the door."""
     [container, *_] = three.docker("ps", "--format", "{{.Names}}").split()
