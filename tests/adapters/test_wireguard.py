@@ -22,6 +22,8 @@ from tests.adapters.bridge import CLIENT, SERVER, end, inside, ip
 from tests.adapters.places import cut, machines, mend, on, underlay
 
 PORT, WEB = 51820, 8080
+ROUTER, FORGETS = 9, 2
+"""The machine that has machine 1 behind it, and seconds until it forgets who is silent."""
 
 
 def mesh(number: int, folder: Path) -> Wireguard:
@@ -233,3 +235,43 @@ def test_nobody_answers_no_size(two: tuple[Wireguard, Wireguard]) -> None:
     join(*two)
     cut(2)
     assert on(1, lambda: largest("10.210.2.1", two[0].mtu)) is None
+
+
+# ----------------------------------------------------------------------------------------------------- behind a NAT
+
+
+def hide() -> None:
+    """Have machine 1 be in a network of its own, behind a router with one address."""
+    router, rule = f"i{ROUTER}", "type nat hook postrouting priority 100; oifname eth0 masquerade"
+    ip("-n", "i1", "link", "delete", "eth0")
+    ip("-n", router, "link", "add", "inner", "type", "veth", "peer", "name", "eth0", "netns", "i1")
+    for name, device, address in ((router, "inner", "192.168.9.1/24"), ("i1", "eth0", "192.168.9.2/24")):
+        ip("-n", name, "address", "add", address, "dev", device)
+        ip("-n", name, "link", "set", device, "up")
+    ip("-n", "i1", "route", "add", "default", "via", "192.168.9.1")
+    enter = ["ip", "netns", "exec", router]
+    subprocess.run([*enter, "nft", f"table ip hides {{ chain c {{ {rule}; }}; }}"], check=True)
+    forgets = (f"net.netfilter.nf_conntrack_udp_timeout{kind}={FORGETS}" for kind in ("", "_stream"))
+    subprocess.run([*enter, "sysctl", "-qw", "net.ipv4.ip_forward=1", *forgets], check=True)
+
+
+@pytest.mark.parametrize(("keepalive", "reached"), [(1, True), (None, False)])
+def test_who_is_behind_a_nat_is_reached_for_as_long_as_it_is_not_silent(
+    tmp_path: Path, keepalive: int | None, *, reached: bool
+) -> None:
+    hidden, open = mesh(1, tmp_path), mesh(2, tmp_path)
+    with machines(1, 2, ROUTER):
+        hide()
+        for number, end in ((1, hidden), (2, open)):
+            on(number, end.ensure)
+        known = replace(peer(1, hidden), endpoint=None)
+        on(2, lambda: open.apply([known]))
+        towards = replace(peer(2, open), keepalive=keepalive)
+        on(1, lambda: hidden.apply([towards]))
+        assert on(1, lambda: largest("10.210.2.1", hidden.mtu)) == 1420
+        [link] = on(2, open.links)
+        assert link.peer.endpoint == f"{underlay(ROUTER)}:{PORT}", "it is seen where its router is"
+        time.sleep(FORGETS + 1)  # that nothing happens for so long is what is tried
+        assert (on(2, lambda: largest("10.210.1.1", open.mtu)) is not None) == reached
+        for number, end in ((1, hidden), (2, open)):
+            on(number, end.remove)
