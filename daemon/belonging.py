@@ -69,6 +69,16 @@ async def is_lost(machine: str, members: Members) -> bool:
     return now is not None and now.state in ("lost", "removed")
 
 
+async def require_ports(mesh: "Mesh", code: str, cannot: str) -> None:
+    """Whoever is made a member while somebody has one of its ports could not start again.
+
+    Raises Refused with the code.
+    """
+    if strangers := await mesh.strangers():
+        taken = ", ".join(f"{port} is {who}'s" for port, who in strangers.items())
+        raise Refused(code, cannot, f"ports that the mesh needs are taken: {taken}", "end who has them")
+
+
 @asynccontextmanager
 async def unless_lost(machine: str, members: Members) -> AsyncIterator[None]:
     """What is asked of a machine inside is not asked if nobody waits for it any more."""

@@ -65,10 +65,11 @@ class Door:
 
 
 def reached_at(told: str | None, seen: str | None) -> str | None:
-    """Where a guest can be reached: where it says, unless that is a private address from which nothing came (a NAT)."""
+    """Where a guest can be reached: where it says, unless nothing came from there and it is no address of the Internet:
+    it is behind a NAT."""
     host = told.rpartition(":")[0] if told else ""
     try:
-        hidden = ipaddress.ip_address(host).is_private and host != seen
+        hidden = not ipaddress.ip_address(host).is_global and host != seen
     except ValueError:
         return told  # a name, which somebody gave on purpose
     return None if hidden else told

@@ -38,9 +38,10 @@ async def address(towards: str | None, own: Collection[str]) -> str | None:
     )
 
 
-def holders(ports: Iterable[int]) -> dict[int, str]:
-    """Those of the ports that somebody has, and who that is."""
-    return {port: _who(inodes) for port in ports if (inodes := sockets.at(port))}
+def holders(ports: Iterable[int], own: Iterable[int]) -> dict[int, str]:
+    """Those of the ports that somebody has who is none of our `own` processes (pids), and who that is."""
+    ours = set[str]().union(*map(sockets.held_by, own))
+    return {port: _who(inodes) for port in ports if (inodes := sockets.at(port) - ours)}
 
 
 def _who(inodes: set[str]) -> str:

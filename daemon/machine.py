@@ -156,7 +156,7 @@ async def _among_others(settings: Settings, server: OwnServer, bus: Bus, vault: 
         await store.found(now.cluster, now.here)
     mirror.load(now.cluster.id)
     place = Place(settings.folder)
-    mesh = Meshing(place, now, members, mirror, vault, calls, server.public_key, start_again, server.follow)
+    mesh = Meshing(place, now, members, mirror, vault, calls, server, start_again)
     await mesh.start()
     await mesh.answer()
     whereabouts = Whereabouts(mesh, mirror, members, server.others, server.tidy)

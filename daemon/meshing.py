@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from daemon.members import Members
 from daemon.membership import Membership
 from daemon.mirror import Mirror
 from daemon.moments import apart
+from daemon.own_server import OwnServer
 from daemon.peers.line import HELLO
 from daemon.peers.talk import PORT as TALK
 from daemon.records import Cluster, Invitation, Machine
@@ -43,6 +45,8 @@ INNER = sorted(
 """The ports of the bus, of talks, of transfers, and of where the store is: for machines alone."""
 MESH_PORT = 51820
 """Of UDP, at which a machine is reached by the others."""
+NEEDED = [MESH_PORT, DOOR, PORT, *INNER]
+"""All ports of a machine that is, or becomes, one of a mesh."""
 MTU = 1420
 """Bytes of the largest packet: what WireGuard leaves of 1500."""
 LEAVE, GATHER = "leave", "gather"
@@ -94,8 +98,8 @@ class Place:
 
 @dataclass
 class Meshing:
-    """`membership` is what the daemon runs as. `bus_key` tells the machine's public key on the bus; `again` starts the
-    daemon anew in place, and does not return."""
+    """`membership` is what the daemon runs as, `server` its part of the bus; `again` starts the daemon anew in place,
+    and does not return."""
 
     place: Place
     membership: Membership
@@ -103,9 +107,8 @@ class Meshing:
     mirror: Mirror
     vault: Vault
     calls: Calls
-    bus_key: Callable[[], str]
+    server: OwnServer
     again: Callable[[], None]
-    changed: Callable[[Membership], Awaitable[None]]
     left: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     at_work_here: Callable[[], list[str]] = field(default=list, init=False)
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -118,7 +121,7 @@ class Meshing:
     # ------------------------------------------------------------------------------------- what it is, and is asked
 
     async def keys(self) -> Keys:
-        return Keys(await self._wireguard.public_key(), self.bus_key())
+        return Keys(await self._wireguard.public_key(), self.server.public_key())
 
     async def endpoint(self, towards: str | None = None) -> str | None:
         found = await host_network.address(towards, (MESH, BRIDGE, INTERFACE, DOCKER))
@@ -153,8 +156,9 @@ class Meshing:
         return await host_network.networks((MESH, BRIDGE, INTERFACE))
 
     async def strangers(self) -> dict[str, str]:
-        """Only asked while it is no member: then nobody of ours listens there."""
-        return {str(port): who for port, who in host_network.holders((MESH_PORT, PORT, DOOR, WHERE)).items()}
+        """Only asked while it is no member: then its own server is all of ours that listens there."""
+        own = [pid for pid in (os.getpid(), await self.server.running()) if pid]
+        return {str(port): who for port, who in host_network.holders(NEEDED, own).items()}
 
     async def open_operations(self, by: str) -> list[str]:
         open = journal.unanswered(self.place.folder / "operations")
@@ -210,7 +214,7 @@ class Meshing:
             self.membership = now
         if self.membership.cluster.mesh:
             await self._wireguard.apply(self._peers(machines, invitations))
-        await self.changed(self.membership)
+        await self.server.follow(self.membership)
 
     async def turn(self, cluster: Cluster, machines: dict[str, Machine]) -> None:
         """Go by a store that came after this machine's; an older one is nothing new."""
@@ -222,7 +226,7 @@ class Meshing:
             membership.save(self.place.file, now)
             self.membership = now
             await self._wireguard.apply(self._peers(machines, list(self.mirror.invitations().values())))
-            await self.changed(now)
+            await self.server.follow(now)
 
     async def _known(self) -> tuple[dict[str, Machine], list[Invitation]]:
         """What the store says; while it does not answer, what it said last."""

@@ -25,6 +25,8 @@ from daemon.wire import (
     RttRow,
     Success,
 )
+from dataplane.peers import Link
+from dataplane.probe import largest
 
 Asked = MeshStatus | MachineLs | MachineInspect | MachineRtt
 
@@ -108,18 +110,14 @@ class Survey:
         )
 
     async def _peers(self) -> list[PeerRow]:
-        names = {machine.key: name for name, machine in self._machines().items()}
-        links = [link for link in await self.mesh.links() if link.peer.key in names]
-        return [
-            PeerRow(
-                names[link.peer.key],
-                link.peer.endpoint,
-                int(time.time()) - link.handshake if link.handshake else None,
-                await self._takes(self._machines()[names[link.peer.key]]),
-                MTU,
-            )
-            for link in links
-        ]
+        machines = {machine.key: machine for machine in self._machines().values()}
+        links = [link for link in await self.mesh.links() if link.peer.key in machines]
+        return list(await asyncio.gather(*(self._peer(link, machines[link.peer.key]) for link in links)))
+
+    async def _peer(self, link: Link, machine: Machine) -> PeerRow:
+        age = int(time.time()) - link.handshake if link.handshake else None
+        takes, passes = await asyncio.gather(self._takes(machine), largest(machine.overlay_ip, MTU))
+        return PeerRow(machine.name, link.peer.endpoint, age, takes, passes)
 
     async def _pairs(self) -> list[RttRow]:
         here = self.mesh.membership.name

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 OPEN = {"tcp": "0A", "udp": "07"}
@@ -21,10 +22,11 @@ def at(port: int, folder: Path = Path("/proc/self/net")) -> set[str]:
 
 def held_by(pid: int) -> set[str]:
     """The inodes of the sockets that a process has; none if it is gone."""
-    try:
-        links = [os.readlink(handle) for handle in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return set()
+    links = set[str]()
+    with suppress(OSError):
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                links.add(os.readlink(handle))
     return {link[8:-1] for link in links if link.startswith("socket:[")}
 
 

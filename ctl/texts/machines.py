@@ -158,7 +158,8 @@ def peers(result: dict[str, Any], style: Style) -> str:
 
 def _peer(row: PeerRow) -> list[str]:
     heard = f"{row.handshake_age_s} s ago" if row.handshake_age_s is not None else "never"
-    return [harmless(row.machine), harmless(row.endpoint or ""), heard, _milliseconds(row.rtt_ms), str(row.mtu)]
+    passes = "no answer" if row.mtu is None else str(row.mtu)
+    return [harmless(row.machine), harmless(row.endpoint or ""), heard, _milliseconds(row.rtt_ms), passes]
 
 
 def rtts(result: dict[str, Any], style: Style) -> str:

@@ -24,6 +24,11 @@ def assumptions(up: Up, operations: Callable[[], Awaitable[list[OperationRow]]])
     async def mirror() -> Finding:
         return store.judge_mirror(up.among.mirror.stale_since)
 
+    def others() -> dict[str, str]:
+        now = up.among.mesh.membership
+        machines = now.machines.values() if now.cluster.mesh else ()
+        return {each.name: each.overlay_ip for each in machines if each.name != now.name}
+
     instances = partial(running.instances, up.among.mirror, up.node.machine, up.engines)
     return [
         Assumption("pool", partial(storage.pool, up.datasets), "zpool status on the machine"),
@@ -32,6 +37,7 @@ def assumptions(up: Up, operations: Callable[[], Awaitable[list[OperationRow]]])
         Assumption("limits", partial(running.limits, up.engines.docker), STARTED_AGAIN),
         Assumption("forwarding", network.forwarding, "mount /proc"),
         Assumption("mtu", partial(network.mtu, MTU), "ip link shows the machine's interfaces"),
+        Assumption("packets", partial(network.packets, others, MTU), "run ployzd as root: it sends ICMP's echoes"),
         *(Assumption(f"port {door.port}", partial(network.door, door), STARTED_AGAIN) for door in up.doors()),
         Assumption("store", partial(store.decides, up.among.kv), store.HINT),
         Assumption("mirror", mirror, store.HINT),

@@ -1,5 +1,6 @@
 """The machine's network: what the kernel forwards, and who listens where the data plane does."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from daemon.doctor.assumption import Finding, failure, ok, warning
 from dataplane import sockets
+from dataplane.probe import largest
 from runtime.command import run
 
 WIREGUARD = 80
@@ -64,6 +66,29 @@ def judge_mtu(ways: Mapping[str, int], needed: int) -> Finding:
     if not ways:
         return ok("nothing leaves this machine: it has no default route")
     return ok(f"{', '.join(ways)} takes the {needed} bytes that packets between machines have")
+
+
+async def packets(others: Callable[[], Mapping[str, str]], whole: int) -> Finding:
+    """`others` are the addresses of the other machines on the mesh, whose largest packet is `whole`, in bytes."""
+    there = others()
+    sizes = await asyncio.gather(*(largest(address, whole) for address in there.values()))
+    return judge_packets(dict(zip(there, sizes, strict=True)), whole)
+
+
+def judge_packets(passes: Mapping[str, int | None], whole: int) -> Finding:
+    """`passes` has the largest packet that gets to each of the other machines and back."""
+    if narrow := {name: size for name, size in passes.items() if size and size < whole}:
+        said = ", ".join(f"{size} bytes to {name}" for name, size in narrow.items())
+        why = f"packets of the mesh have up to {whole} bytes, and larger than {said} none arrives"
+        ways = "fragments of UDP and ICMP's `fragmentation needed` (firewalls drop them)"
+        hint = f"have the network between them carry {whole + WIREGUARD} bytes, or let pass {ways}"
+        return failure(f"{why}: what is small works, and what is large hangs", hint)
+    if silent := [name for name, size in passes.items() if not size]:
+        hint = "ployzctl machine ls tells whether it is there; if it is, let its firewall answer ICMP's echoes"
+        return warning(f"no echo comes back from {', '.join(silent)}", hint)
+    if not passes:
+        return ok("there is no other machine")
+    return ok(f"packets of {whole} bytes get to {', '.join(passes)} and back")
 
 
 async def door(asked: Door) -> Finding:

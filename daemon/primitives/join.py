@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from daemon import addressing, letters
+from daemon.belonging import require_ports
 from daemon.changing import grouped
 from daemon.letters import Letter
 from daemon.membership import Membership
@@ -105,8 +106,7 @@ async def _require_room(letter: Letter, node: Node, cannot: str) -> None:
     there = ", ".join(f"{each} ({others[each]})" for each in addressing.overlapping(letter.cidr, others))
     why = f"this machine has routes to networks in {letter.cidr}, which is the mesh's: {there}"
     require(not there, "mesh.overlap", cannot, why, "a mesh in another network (mesh init --cluster-cidr)")
-    taken = ", ".join(f"{port} is {who}'s" for port, who in (await node.mesh.strangers()).items())
-    require(not taken, "join.ports", cannot, f"ports that the mesh needs are taken: {taken}", "end who has them")
+    await require_ports(node.mesh, "join.ports", cannot)
 
 
 def steps(plan: Plan, node: Node) -> list[Part]:

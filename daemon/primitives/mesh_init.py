@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from daemon import addressing
+from daemon.belonging import require_ports
 from daemon.membership import Membership
 from daemon.node import Node
 from daemon.primitive import By, Commit, Part, Step, Told, confirm, require
@@ -61,11 +62,13 @@ async def plan(ask: MeshInit, node: Node, by: By) -> Plan:
 
 
 async def _require_room(cidr: str, before: str, node: Node, cannot: str) -> None:
-    """Instances keep their addresses, so whoever has some keeps the network too; and nobody else may be in it."""
+    """Instances keep their addresses, so whoever has some keeps the network too; and nobody else may be in it, or have
+    a port of it."""
     others = await node.mesh.networks()
     there = ", ".join(f"{each} ({others[each]})" for each in addressing.overlapping(cidr, others))
     why = f"this machine has routes to networks in it: {there}"
     require(not there, "mesh.overlap", cannot, why, "another --cluster-cidr")
+    await require_ports(node.mesh, "mesh.ports", cannot)
     if cidr != before:
         names = ", ".join(name for name, record in (await node.records.namespaces()).items() if record.head)
         why = f"it has instances with addresses in {before}, of {names}"

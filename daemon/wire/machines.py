@@ -130,13 +130,14 @@ class Mesh(Struct, frozen=True):
 
 
 class PeerRow(Struct, frozen=True):
-    """Another machine: when it last agreed on keys, how long it takes to answer, the largest packet in bytes."""
+    """Another machine: when it last agreed on keys, how long it takes to answer, and the bytes of the largest packet
+    that gets there and back, if any does."""
 
     machine: str
     endpoint: str | None
     handshake_age_s: int | None
     rtt_ms: float | None
-    mtu: int
+    mtu: int | None
 
 
 class Invited(Struct, frozen=True):

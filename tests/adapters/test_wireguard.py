@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,14 @@ import pytest
 
 from daemon import problems
 from dataplane.peers import Peer, WireguardProblem
+from dataplane.probe import largest
 from dataplane.wireguard import DOORS, Wireguard
-from tests.adapters.bridge import CLIENT, SERVER, end, inside
+from tests.adapters.bridge import CLIENT, SERVER, end, inside, ip
 from tests.adapters.places import cut, machines, mend, on, underlay
 
 PORT, WEB = 51820, 8080
+ROUTER, FORGETS = 9, 2
+"""The machine that has machine 1 behind it, and seconds until it forgets who is silent."""
 
 
 def mesh(number: int, folder: Path) -> Wireguard:
@@ -180,3 +184,94 @@ def is_there(number: int, interface: str) -> bool:
 
 async def running(one: Wireguard) -> int | None:
     return one.userspace.running()
+
+
+# ------------------------------------------------------------------------------------------- what gets through it
+
+
+@contextmanager
+def dropping(rule: str) -> Iterator[None]:
+    """Machine 2 drops packets of the underlay, before it puts together what was divided (conntrack does, at -400)."""
+    table = f"table ip drops {{ chain c {{ type filter hook prerouting priority -450; iifname eth0 {rule} drop; }}; }}"
+    nft = ["ip", "netns", "exec", "i2", "nft"]
+    subprocess.run([*nft, table], check=True)
+    yield
+    subprocess.run([*nft, "delete", "table", "ip", "drops"], check=True)
+
+
+def narrow(size: int) -> None:
+    """Have the machines' ways out of themselves take no larger packets."""
+    for number in (1, 2):
+        ip("-n", f"i{number}", "link", "set", "eth0", "mtu", str(size))
+
+
+def test_the_largest_packet_is_that_of_the_interface(two: tuple[Wireguard, Wireguard]) -> None:
+    join(*two)
+    assert on(1, lambda: largest("10.210.2.1", two[0].mtu)) == 1420
+
+
+def test_what_divides_its_packets_carries_all_sizes_and_what_drops_the_parts_does_not(
+    two: tuple[Wireguard, Wireguard],
+) -> None:
+    """A packet of 1232 bytes is carried by one of 1292, and one of 1233, filled up to 16s, by one of 1308."""
+    join(*two)
+    narrow(1300)
+    assert on(1, lambda: largest("10.210.2.1", two[0].mtu)) == 1420
+    with dropping("ip frag-off & 0x3fff != 0"):
+        assert on(1, lambda: largest("10.210.2.1", two[0].mtu)) == 1232
+    with dropping("meta length > 1300"):
+        assert on(2, lambda: largest("10.210.1.1", two[1].mtu)) == 1420, "nothing that large arrives in one piece"
+
+
+def test_a_link_that_drops_what_is_large_has_a_size_of_its_own(two: tuple[Wireguard, Wireguard]) -> None:
+    join(*two)
+    with dropping("meta length > 700"):
+        assert on(1, lambda: largest("10.210.2.1", two[0].mtu)) == 640
+
+
+def test_nobody_answers_no_size(two: tuple[Wireguard, Wireguard]) -> None:
+    assert on(1, lambda: largest("10.210.2.1", two[0].mtu)) is None, "nobody has that address"
+    assert on(1, lambda: largest("198.51.100.1", two[0].mtu)) is None, "no way leads there"
+    join(*two)
+    cut(2)
+    assert on(1, lambda: largest("10.210.2.1", two[0].mtu)) is None
+
+
+# ----------------------------------------------------------------------------------------------------- behind a NAT
+
+
+def hide() -> None:
+    """Have machine 1 be in a network of its own, behind a router with one address."""
+    router, rule = f"i{ROUTER}", "type nat hook postrouting priority 100; oifname eth0 masquerade"
+    ip("-n", "i1", "link", "delete", "eth0")
+    ip("-n", router, "link", "add", "inner", "type", "veth", "peer", "name", "eth0", "netns", "i1")
+    for name, device, address in ((router, "inner", "192.168.9.1/24"), ("i1", "eth0", "192.168.9.2/24")):
+        ip("-n", name, "address", "add", address, "dev", device)
+        ip("-n", name, "link", "set", device, "up")
+    ip("-n", "i1", "route", "add", "default", "via", "192.168.9.1")
+    enter = ["ip", "netns", "exec", router]
+    subprocess.run([*enter, "nft", f"table ip hides {{ chain c {{ {rule}; }}; }}"], check=True)
+    forgets = (f"net.netfilter.nf_conntrack_udp_timeout{kind}={FORGETS}" for kind in ("", "_stream"))
+    subprocess.run([*enter, "sysctl", "-qw", "net.ipv4.ip_forward=1", *forgets], check=True)
+
+
+@pytest.mark.parametrize(("keepalive", "reached"), [(1, True), (None, False)])
+def test_who_is_behind_a_nat_is_reached_for_as_long_as_it_is_not_silent(
+    tmp_path: Path, keepalive: int | None, *, reached: bool
+) -> None:
+    hidden, open = mesh(1, tmp_path), mesh(2, tmp_path)
+    with machines(1, 2, ROUTER):
+        hide()
+        for number, end in ((1, hidden), (2, open)):
+            on(number, end.ensure)
+        known = replace(peer(1, hidden), endpoint=None)
+        on(2, lambda: open.apply([known]))
+        towards = replace(peer(2, open), keepalive=keepalive)
+        on(1, lambda: hidden.apply([towards]))
+        assert on(1, lambda: largest("10.210.2.1", hidden.mtu)) == 1420
+        [link] = on(2, open.links)
+        assert link.peer.endpoint == f"{underlay(ROUTER)}:{PORT}", "it is seen where its router is"
+        time.sleep(FORGETS + 1)  # that nothing happens for so long is what is tried
+        assert (on(2, lambda: largest("10.210.1.1", open.mtu)) is not None) == reached
+        for number, end in ((1, hidden), (2, open)):
+            on(number, end.remove)

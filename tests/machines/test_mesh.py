@@ -33,11 +33,15 @@ print(connection.getresponse().read().decode().strip(), own)
 """
 LISTEN = """
 import socket, sys
-taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-taken.bind(("", 51820))
+taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if sys.argv[1] == "udp" else socket.SOCK_STREAM)
+taken.bind(("", int(sys.argv[2])))
+if sys.argv[1] == "tcp":
+    taken.listen()
 print("there", flush=True)
 sys.stdin.read()
 """
+NEEDED = [("udp", "51820"), ("tcp", "7422"), ("tcp", "51823"), ("tcp", "4223")]
+"""Ports of the mesh, of the bus, of talks, and of the store that comes after the one that this machine has."""
 NEWER = 'import daemon.undertaking as told\ntold.VERSION = "9.0.0"'
 """Makes a daemon one of another release."""
 AHEAD = """
@@ -95,6 +99,15 @@ def test_containers_reach_each_other_by_address_with_their_own(three: Cluster) -
         [container] = [c for c in three.on(here).docker("ps", "--format", "{{.Names}}").split() if namespace in c]
         said = three.on(here).docker("exec", container, "python3", "-c", ASK, addresses[there]).split()
         assert said == ["1", addresses[here]], "by its own address, from its own address"
+
+
+def test_packets_of_every_size_reach_every_other_machine(three: Cluster) -> None:
+    for name in NAMES:
+        there = three.on(name)
+        assert {peer["mtu"] for peer in there.done("mesh", "status")["peers"]} == {1420}
+        [check] = [check for check in there.done("doctor")["checks"] if check["name"] == "packets"]
+        others = ", ".join(other for other in NAMES if other != name)
+        assert (check["state"], check["says"]) == ("ok", f"packets of 1420 bytes get to {others} and back")
 
 
 def test_a_container_speaks_to_no_server_of_a_machine(three: Cluster) -> None:
@@ -160,10 +173,8 @@ def test_who_does_not_join_is_told_why_and_stays_as_it_was(three: Cluster) -> No
         m3.inside("ip", "route", "del", "10.210.77.0/24")
     assert refused.error["code"] == "mesh.overlap"
     assert "10.210.77.0/24 (eth0)" in refused.error["why"]
-    with in_the_way(m3, sys.executable, "-c", LISTEN):
-        refused = m3.ctl("join", open)
-    assert refused.error["code"] == "join.ports"
-    assert "51820 is python" in refused.error["why"]
+    for kind, port in NEEDED:
+        require_ports_free(m3, open, kind, port)
     three.done("dev", "part", "m3", "--name", "mesh")
     refused = m3.ctl("join", open)
     three.done("dev", "heal", "--name", "mesh")
@@ -177,6 +188,16 @@ def test_who_does_not_join_is_told_why_and_stays_as_it_was(three: Cluster) -> No
     assert m3.ctl("join", open).error["code"] == "join.clock"
     become(m3, *PLOYZD)
     m3.done("join", open)
+
+
+def require_ports_free(cluster: Cluster, token: str, kind: str, port: str) -> None:
+    """Whoever has the port is told, before anything is changed, to who joins a mesh and to who founds one."""
+    with in_the_way(cluster, sys.executable, "-c", LISTEN, kind, port):
+        joins, founds = cluster.ctl("join", token), cluster.ctl("mesh", "init", "own")
+    assert (joins.error["code"], founds.error["code"]) == ("join.ports", "mesh.ports")
+    for refused in (joins, founds):
+        assert f"taken: {port} is python" in refused.error["why"]
+    assert is_alone(cluster)
 
 
 def otherwise(change: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from ctl.show import USAGE
 from daemon.problems import CODES
 
 HOUSE = Path(__file__).parents[2]
-RAISE = {"Refused": 0, "TakenBack": 0, "Stuck": 0, "Problem": 0, "Error": 0, "require": 1}
+RAISE = {"Refused": 0, "TakenBack": 0, "Stuck": 0, "Problem": 0, "Error": 0, "require": 1, "require_ports": 1}
 """Where the code stands among the arguments of each."""
 OF_MANIFESTS = {"Fault": 0, "_fault": 0, "Unfit": 0, "_refused": 0}
 """Those that say the code without `manifest.` before it, in files that read manifests."""

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from daemon import addressing, letters
 from daemon.bucket import change
+from daemon.door import reached_at
 from daemon.letters import Letter
 from daemon.peering import KEEPALIVE, peers
 from daemon.primitives import join
@@ -105,6 +106,10 @@ def unreachable(world: World) -> None:
     world.mesh.address = None
 
 
+def has_no_port(world: World) -> None:
+    world.mesh.taken["51820"] = "openvpn (pid 7)"
+
+
 def nothing(world: World) -> None:
     """It is as it is."""
 
@@ -116,6 +121,7 @@ def nothing(world: World) -> None:
         (nothing, MeshInit(NETWORK, "10.0.0.0/8"), "mesh.cidr"),
         (nothing, MachineInvite(), "mesh.missing"),
         (routed, MeshInit(NETWORK), "mesh.overlap"),
+        (has_no_port, MeshInit(NETWORK), "mesh.ports"),
         (unreachable, MeshInit(NETWORK), "mesh.endpoint"),
     ],
 )
@@ -475,6 +481,25 @@ def test_only_who_cannot_be_reached_keeps_its_way_through_a_nat_open() -> None:
     assert [(peer.endpoint, peer.keepalive) for peer in peers(hidden, there, (), NOW)] == [(here.endpoint, KEEPALIVE)]
 
 
+@pytest.mark.parametrize(
+    ("told", "seen", "reached"),
+    [
+        ("192.168.1.5:51820", "203.0.113.9", None),
+        ("192.168.1.5:51820", None, None),
+        ("192.168.1.5:51820", "192.168.1.5", "192.168.1.5:51820"),
+        ("100.64.0.9:51820", "203.0.113.9", None),
+        ("8.8.8.8:51820", "203.0.113.9", "8.8.8.8:51820"),
+        ("8.8.8.8:51820", None, "8.8.8.8:51820"),
+        ("m2.example.com:51820", "203.0.113.9", "m2.example.com:51820"),
+        (None, "203.0.113.9", None),
+    ],
+)
+def test_where_a_guest_says_it_is_counts_unless_it_is_private_and_nothing_came_from_there(
+    told: str | None, seen: str | None, reached: str | None
+) -> None:
+    assert reached_at(told, seen) == reached
+
+
 def test_a_machine_that_joins_is_what_the_mesh_says() -> None:
     first, second, token = two()
     become(second, first)
@@ -512,10 +537,6 @@ def has_a_claim(world: World) -> None:
 
 def is_routed(world: World) -> None:
     routed(world)
-
-
-def has_no_port(world: World) -> None:
-    world.mesh.taken["51820"] = "openvpn (pid 7)"
 
 
 def is_a_member(world: World) -> None:

@@ -1,7 +1,9 @@
 """Who listens on this host."""
 
+import os
 import socket
 
+from daemon.host_network import holders
 from dataplane.sockets import listening
 
 
@@ -22,3 +24,16 @@ def test_a_socket_of_udp_that_anybody_may_send_to_counts() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as opened:
         opened.bind(("0.0.0.0", 0))
         assert opened.getsockname()[1] in listening()
+
+
+def test_who_has_a_port_is_told_unless_it_is_one_of_us() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as opened, socket.socket() as listens:
+        opened.bind(("0.0.0.0", 0))
+        listens.bind(("127.0.0.1", 0))
+        listens.listen()
+        ports = [each.getsockname()[1] for each in (opened, listens)]
+        told = holders(ports, own=())
+        assert list(told) == ports
+        assert all(who.endswith(f"(pid {os.getpid()})") for who in told.values())
+        assert holders(ports, own=[os.getpid()]) == {}
+    assert holders(ports, own=()) == {}
