@@ -33,7 +33,8 @@ def digests(asked: Cluster, image: str) -> dict[str, str]:
 
 def test_an_image_that_one_machine_has_reaches_the_others_with_a_deploy(travel: Cluster) -> None:
     web = service("web", 2, replicas="3", routes=f'["{HOST}"]')
-    deployed = travel.on("m3").deployed(f'namespace = "travel"\n{web}')
+    words = ("deploy", "-f", "-")
+    deployed = travel.on("m3").done(*words, given=f'namespace = "travel"\n{web}', within=300.0)
     assert sorted(one["machine"] for one in deployed["services"][0]["instances"]) == [*NAMES]
     for name in NAMES:
         assert digests(travel.on(name), DEPLOYED) == dict.fromkeys(NAMES, digests(travel, DEPLOYED)["m1"])

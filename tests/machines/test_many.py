@@ -38,7 +38,7 @@ MANIFEST = "\n".join(
 def lite(many: Cluster) -> Iterator[Cluster]:
     """A service that is on all machines, one that is on each, and one with a volume, on m2, that sees a secret."""
     many.done("secret", "set", "lite/WORD", given="open sesame")
-    many.deployed(MANIFEST)
+    many.done("deploy", "-f", "-", given=MANIFEST, within=300.0)  # m2 and m3 may have to get the image first
     yield many
     many.done("namespace", "rm", "lite", "--purge", "--yes")
 
