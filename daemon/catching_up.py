@@ -11,7 +11,7 @@ from daemon.projection import Heads
 from daemon.wire import Refused
 
 AGAIN = 1.0
-"""Seconds until what could not be applied is tried once more."""
+"""Seconds until what is not served after all is tried once more."""
 
 log = logging.getLogger("ployzd")
 
@@ -20,7 +20,7 @@ class Plane(Protocol):
     """daemon.serving, as seen from here."""
 
     def applied(self) -> Heads | None:
-        """The committed heads that are served."""
+        """The committed heads that are served; None if none could be yet."""
 
     async def apply(self) -> None: ...
 
@@ -41,11 +41,17 @@ class CatchingUp:
         while True:
             await self._news.wait()
             self._news.clear()
-            if projection.heads_of(self._mirror.namespaces()) == self._plane.applied():
-                continue
-            try:
-                await self._plane.apply()
-            except (ServingProblem, Refused) as failure:
-                log.warning("what was committed is not served here yet: %s", failure)
-                await asyncio.sleep(AGAIN)
-                self._news.set()
+            while self._behind():
+                await self._apply()
+                if self._behind():
+                    await asyncio.sleep(AGAIN)
+
+    def _behind(self) -> bool:
+        return projection.heads_of(self._mirror.namespaces()) != self._plane.applied()
+
+    async def _apply(self) -> None:
+        """While the store is away, what was applied before is: then this machine is still behind."""
+        try:
+            await self._plane.apply()
+        except (ServingProblem, Refused) as failure:
+            log.warning("what was committed is not served here yet: %s", failure)

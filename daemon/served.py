@@ -1,4 +1,4 @@
-"""What is served, kept in files: the views of open operations, and the heads that were applied last."""
+"""What is served, kept in files: the views of open operations, and the heads that were read last."""
 
 import os
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Served:
             return None
 
     def remember(self, heads: Mapping[str, Head]) -> None:
-        """Keep the heads that are applied now."""
+        """Keep the heads that are to be applied next."""
         _write(self.folder / "heads", msgspec.json.encode(heads, order="deterministic"))
 
     def _path(self, operation: str) -> Path:

@@ -60,6 +60,7 @@ class ServingPlane:
     _down: frozenset[str] = field(default=frozenset(), init=False)
     _away: tuple[frozenset[str], frozenset[str]] = field(default=(frozenset(), frozenset()), init=False)
     _led: Maps = field(default_factory=Maps, init=False)
+    _applied: Heads | None = field(default=None, init=False)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     @property
@@ -83,8 +84,8 @@ class ServingPlane:
             await self._apply(await self._heads(committed))
 
     def applied(self) -> Heads | None:
-        """The committed heads that were applied last."""
-        return self.served.heads()
+        """The committed heads that were applied last, whole, since the daemon began; None before the first."""
+        return self._applied
 
     def led_to(self) -> dict[str, Service]:
         """The committed instances, by id, that no open operation withdrew."""
@@ -166,7 +167,7 @@ class ServingPlane:
                 await self.gateway.apply(routes)
             if led != maps:
                 await self.firewall.apply(maps)
-        self._led = maps
+        self._led, self._applied = maps, heads
 
     def _maps(self, heads: Heads, views: Sequence[View]) -> Maps:
         machines, instances = self._away

@@ -35,7 +35,6 @@ from daemon.peers.questions import answers
 from daemon.peers.remote import RemotePeers
 from daemon.primitives import PRIMITIVES
 from daemon.primitives.run import OneShot
-from daemon.projection import heads_of
 from daemon.records import Claim, Cluster, Invitation, Machine, Namespace, Past, Registry, Reservation, Sealed
 from daemon.serving import ServingPlane
 from daemon.store import Store
@@ -467,10 +466,7 @@ class World(Iron):
 
     async def _catch_up(self) -> None:
         for site in (site for site in self.sites.values() if not site.dead):
-            store = Store(Pointed(site.moves))
-            plane = site.serves(store)
-            if heads_of(await store.namespaces()) != plane.applied():
-                await plane.apply()
+            await site.serves(Store(Pointed(site.moves))).apply()
 
     def power_cut(self) -> None:
         """All processes end, and what is in memory is gone; then the engine starts, and what it starts by itself."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.dev.cluster import Site, locate
-from daemon.dev.processes import Seen, seen
+from daemon.dev.processes import seen
 from tests.machine.cluster import Cluster, wait_until
+from tests.machine.left import left, processes
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def own() -> Iterator[Cluster]:
     try:
         yield cluster
         cluster.plain("dev", "down", "--name", "own")
-        assert _left(root) == []
+        assert left(root, "own") == []
         assert _links() == links
     finally:
         cluster.plain("dev", "down", "--name", "own")
@@ -43,22 +43,22 @@ def test_up_ls_env_and_down(own: Cluster) -> None:
     assert own.status_of("/", host="nobody.localhost") == 404
     [machine] = own.done("dev", "down", "--name", "own")["machines"]
     assert machine["state"] == "off"
-    assert _left(own.root) == []
+    assert left(own.root, "own") == []
     assert own.done("dev", "ls")["clusters"] == []
 
 
 def test_a_second_up_touches_nothing(own: Cluster) -> None:
     first = own.done("dev", "up", "--name", "own")
-    before = {process.pid: process.since for process in _processes(own.root)}
+    before = {process.pid: process.since for process in processes(own.root)}
     assert own.done("dev", "up", "--name", "own") == first
-    assert {process.pid: process.since for process in _processes(own.root)} == before
+    assert {process.pid: process.since for process in processes(own.root)} == before
 
 
 def test_a_machine_whose_plug_was_pulled_comes_back_with_its_pool_and_records(own: Cluster) -> None:
     own.done("dev", "up", "--name", "own")
     pools, cluster = own.inside("zpool", "list", "-H", "-o", "name,guid"), own.done("status")["store"]["cluster"]
     os.kill(own.holder(), signal.SIGKILL)
-    wait_until(lambda: not _processes(own.machine), "every process of the machine is gone")
+    wait_until(lambda: not processes(own.machine), "every process of the machine is gone")
     assert own.ctl("status").code == 1
     own.done("dev", "up", "--name", "own")
     assert own.inside("zpool", "list", "-H", "-o", "name,guid") == pools
@@ -89,26 +89,13 @@ def test_an_up_that_was_killed_is_removed(own: Cluster) -> None:
     for program in (each for each in seen() if each.argv[-1:] == ("dev",) and each.argv[0] == sys.executable):
         os.kill(program.pid, signal.SIGKILL)
     assert own.ctl("dev", "down", "--name", "own").code == 0
-    assert _left(own.root) == []
+    assert left(own.root, "own") == []
 
 
 def test_refused_without_touching_anything(own: Cluster) -> None:
     assert own.ctl("dev", "up", "--name", "own", "--machines", "10").error["code"] == "dev.machines"
     assert own.ctl("dev", "down", "--name", "own").error["code"] == "dev.missing"
-    assert _left(own.root) == []
-
-
-def _processes(folder: Path) -> list[Seen]:
-    """Those that name a file below the folder."""
-    return [each for each in seen() if any(str(folder) in word for word in each.argv)]
-
-
-def _left(root: Path) -> list[str]:
-    """What there is of a cluster in this root: processes, mounts, control groups, files."""
-    processes = [" ".join(each.argv) for each in _processes(root)]
-    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(root) in line]
-    groups = [str(group) for group in locate("own", Site(root, ())).group.folders() if group.exists()]
-    return processes + mounts + groups + [path.name for path in root.iterdir() if path.name != "home"]
+    assert left(own.root, "own") == []
 
 
 def _links() -> str:

@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,16 +10,11 @@ from tests.machine.cluster import IMAGES, Cluster, scratch
 
 __all__ = ["pytest_runtest_makereport"]
 
-WEB = "ployz-demo/web:1"
-
 
 @pytest.fixture(scope="session")
 def many() -> Iterator[Cluster]:
-    """Three machines of one cluster, all up, each with the demo's web; the first also with its other images."""
+    """Three machines of one cluster, all up. The first has the demo's images; the others get what they are to run."""
     with scratch("many") as made:
         made.up(machines=3)
         subprocess.run([IMAGES, "load", made.engine], check=True, capture_output=True)
-        made.docker("save", "-o", str(made.root / "images"), WEB)
-        with ThreadPoolExecutor() as loading:
-            list(loading.map(lambda name: made.on(name).docker("load", "-i", str(made.root / "images")), ("m2", "m3")))
         yield made

@@ -44,7 +44,8 @@ RATE = "8MiB/s"
 
 @contextmanager
 def placed(many: Cluster) -> Iterator[Cluster]:
-    """The demo, with its database on m1."""
+    """The demo, with its database on m1. What its images have in common is everywhere, for a move is waited for."""
+    many.done("image", "distribute", "ployz-demo/web:1", within=300.0)
     many.deployed(PLACED)
     yield many
     many.done("namespace", "rm", "shop", "--purge", "--yes")

@@ -11,6 +11,7 @@ from daemon.meshing import INNER
 from daemon.tunnel import DOOR
 from tests.machine.cluster import Cluster, wait_until
 from tests.machine.manifests import LITE, service
+from tests.machines.members import HEALED
 
 NAMES = ("m1", "m2", "m3")
 SLEEP = '["sh", "-c", "echo here is $(hostname); exec sleep 100000"]'
@@ -37,7 +38,7 @@ MANIFEST = "\n".join(
 def lite(many: Cluster) -> Iterator[Cluster]:
     """A service that is on all machines, one that is on each, and one with a volume, on m2, that sees a secret."""
     many.done("secret", "set", "lite/WORD", given="open sesame")
-    many.deployed(MANIFEST)
+    many.done("deploy", "-f", "-", given=MANIFEST, within=300.0)  # m2 and m3 may have to get the image first
     yield many
     many.done("namespace", "rm", "lite", "--purge", "--yes")
 
@@ -226,3 +227,49 @@ def test_where_only_the_daemon_is_dead_its_instances_are_led_to(lite: Cluster) -
     assert serves["ip"] in lite.rules()
     lite.up()
     assert reachable(lite) == list(NAMES)
+
+
+@pytest.fixture
+def cut_off(many: Cluster) -> Iterator[Cluster]:
+    """The namespace `away` on m1 and m2 alone, and m3, which serves it too, cut off: its daemon and its gateway run."""
+    for name in ("m1", "m2"):
+        many.done("machine", "label", name, "runs=away")
+    many.deployed(away(1))
+    wait_until(lambda: answers(many.on("m3")) == "1", "m3 serves it")
+    many.done("dev", "part", "m3", "--name", "many")
+    try:
+        wait_until(lambda: reachable(many) == ["m1", "m2"], "m3 is out of reach")
+        yield many
+    finally:
+        many.done("dev", "heal", "--name", "many")
+        wait_until(lambda: reachable(many) == list(NAMES), "all are in reach", within=HEALED)
+        many.done("namespace", "rm", "away", "--purge", "--yes")
+        for name in ("m1", "m2"):
+            many.done("machine", "label", name, "runs=")
+
+
+def away(version: int, place: str = '{ labels = { runs = "away" } }') -> str:
+    return 'namespace = "away"\n' + service("web", version, replicas="2", routes='["away.localhost"]', place=place)
+
+
+def answers(asked: Cluster) -> str:
+    """The version that its gateway answers; why not, where it does not."""
+    try:
+        return asked.get("/version", host="away.localhost", within=5.0)
+    except OSError as failure:
+        return str(failure)
+
+
+def test_one_that_was_away_at_a_deploy_serves_what_was_committed_once_it_is_back(cut_off: Cluster) -> None:
+    daemon = cut_off.on("m3").daemon()
+    done = cut_off.deploy(away(2)).json
+    assert sorted(one["machine"] for one in done["result"]["services"][0]["instances"]) == ["m1", "m2"]
+    assert [said for said in done["warnings"] if said.startswith("m3 does not answer, and follows once it does: ")]
+    assert answers(cut_off) == answers(cut_off.on("m2")) == "2"
+    refused = cut_off.deploy(away(3, '{ machine = "m3" }'))
+    assert (refused.code, refused.error["code"]) == (3, "machine.unreachable")
+    assert "m3 does not answer" in refused.error["why"]
+    assert answers(cut_off.on("m3")) != "2", "it was told nothing"
+    cut_off.done("dev", "heal", "--name", "many")
+    wait_until(lambda: answers(cut_off.on("m3")) == "2", "m3 serves what was committed", within=HEALED)
+    assert cut_off.on("m3").daemon() == daemon, "the one that was away"

@@ -17,7 +17,6 @@ from tests.machine.cluster import Cluster, wait_until
 from tests.machine.cutting import says
 from tests.machine.test_watched import MILLISECOND, moment
 from tests.machine.watcher import Watch
-from tests.machines.conftest import WEB
 from tests.machines.moves import (
     BULK,
     MACHINES,
@@ -107,10 +106,11 @@ def test_the_watcher_sees_a_second_writer_wherever_it_is(shop: Cluster) -> None:
     assert there.at != "m1", "it was moved away from there"
     mounts = there.docker("inspect", "--format", '{{range .Mounts}}{{.Source}}{{"\\n"}}{{end}}', there.database())
     [place] = [source for source in mounts.split() if "/volumes/shop/data/" in source]
+    image = there.docker("inspect", "--format", "{{.Image}}", there.database())
     with Watch(shop, MACHINES) as watch:
         wait_until(lambda: generation in watch.writers.seen, "the writer is seen")
         assert watch.writers.together == []
-        second = there.docker("run", "-d", "-v", f"{place}:/mnt:ro", WEB, "sleep", "60")
+        second = there.docker("run", "-d", "-v", f"{place}:/mnt:ro", "--entrypoint", "sleep", image, "60")
         try:
             wait_until(lambda: bool(watch.writers.together), "two writers are seen")
         finally:
