@@ -8,14 +8,15 @@ import pytest
 from daemon.primitives import store_move
 from tests.fakes.engine import digest
 from tests.law.cases import Case
-from tests.law.law import FAILURES, ID, assert_same, cuts, prepared, require_law, require_recovered, uncut
+from tests.law.law import FAILURES, ID, WHENS, assert_same, cuts, prepared, require_law, require_recovered, uncut
 from tests.law.machines import CASES as ON_THREE
 from tests.law.machines import shop
 from tests.law.members import CASES as MEMBERS
 from tests.law.sound import head_of, require_sound
 from tests.law.world import Crash, Cut, Failed, ask, seen
 
-SHARES = dict.fromkeys(ON_THREE, 5) | dict.fromkeys(MEMBERS, 3)
+SHARES = dict.fromkeys(ON_THREE, 5) | dict.fromkeys(MEMBERS, 4)
+"""No multiples of three: a touch has that many cuts, and all of a share would be of one kind."""
 CASES = tuple(SHARES)
 
 
@@ -60,6 +61,12 @@ def test_an_image_reaches_the_machines_that_lack_it(owner: str) -> None:
     world = prepared(Case("", (shop(), shop(web=f"of-{owner}")), shop(), machines=3))
     took = {iron.name for iron in world.irons() if digest(image) in iron.instances.fetched}
     assert took == {"m1", "m2", "m3"} - {owner}
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_share_has_every_kind_of_cut(case: Case, failure: type[BaseException]) -> None:
+    assert {cut.when for cut in some(case, failure)} == set(WHENS)
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
