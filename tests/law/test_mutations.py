@@ -619,8 +619,8 @@ MUTATIONS = (
     Mutation(
         "write a secret over what came after",
         "daemon/store.py",
-        "if not any(claim.operation == by for claim in (now.claims if now else ())):",
-        "if False:",
+        "            if not now or not _has_claim(now, by):\n",
+        "            if False:\n",
         ("whoever_wants_the_namespace_takes_over",),
     ),
     Mutation(
