@@ -754,7 +754,7 @@ MUTATIONS = (
     Mutation(
         "do on this machine what another one planned for itself",
         "daemon/engine.py",
-        "return node.at(planned_on or node.machine)",
+        "return replace(node.at(planned_on or node.machine), mesh=node.mesh)",
         "return node",
         ("taken:import on one of three machines",),
     ),
