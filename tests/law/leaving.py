@@ -12,10 +12,23 @@ from daemon.draining import Draining, burdens
 from daemon.journal import Story
 from daemon.keepers import Keepers
 from daemon.members import Members
-from daemon.wire import How, Loss, MachineRm, Migrate, Mutation, NamespaceRm, Problem, Refused, StoreMove, Success
+from daemon.wire import (
+    How,
+    Loss,
+    MachineInvite,
+    MachineRm,
+    Migrate,
+    Mutation,
+    NamespaceRm,
+    Problem,
+    Refused,
+    StoreMove,
+    Success,
+)
 from tests.law.cases import Case
 from tests.law.law import ID, assert_same, prepared, uncut
 from tests.law.machines import THERE, shop
+from tests.law.members import GUEST
 from tests.law.moving import EVERY, case
 from tests.law.sound import head_of, heads_of, require_sound
 from tests.law.taking_over import HERE, Play
@@ -168,21 +181,45 @@ ITSELF = Case("move a database off who carries that out", (HERE, StoreMove()), M
 async def _lost_with_its_move(at: int) -> bool:
     """Whether all had come."""
     play = Play(ITSELF, at, "is off")
-    world, m2 = play.world, play.world.sites["m2"]
+    world = play.world
     written, journal = rows(world), world.disk / "operations" / f"{ID}.jsonl"
     assert await play.stops()
     events = story.events if journal.exists() and (story := Story.read(journal)) else []
     whole = any("send the last of" in event.step and event.kind == "done" for event in events)
-    m2.mesh.away.add("m1")
-    members: Any = play.second.means.engine.node.members
-    seen_to = Keepers(m2.mesh, members, play.second, None, Draining(play.second))  # type: ignore[arg-type]
-    await seen_to.remove(MachineRm("m1", True, ("shop/data",)), How(op_id="op-rm"), "ann", ignore)
-    assert set(await members.machines()) == {"m2", "m3"}
-    assert [claims for claims in (await members.claims()).values() if claims] == []
+    assert await _without_m1(play) == {"m2", "m3"}
     world.look_for_store(world)
     assert not whole or rows(world) == written, f"lost at touch {at}"
     world.close()
     return whole
+
+
+async def _without_m1(play: Play) -> set[str]:
+    """m2 removes m1, which is gone for good, and nobody has a claim then. The machines that are left."""
+    m2 = play.world.sites["m2"]
+    m2.mesh.away.add("m1")
+    members: Any = play.second.means.engine.node.members
+    seen_to = Keepers(m2.mesh, members, play.second, None, Draining(play.second))  # type: ignore[arg-type]
+    await seen_to.remove(MachineRm("m1", True, ("shop/data",)), How(op_id="op-rm"), "ann", ignore)
+    assert [claims for claims in (await members.claims()).values() if claims] == []
+    return set(await members.machines())
+
+
+HOST = Case("let a machine in, and be lost", (MachineInvite(), StoreMove()), GUEST, machines=3)
+
+
+def it_may_have_been_letting_a_machine_in() -> None:
+    """Its claim is on the cluster itself, which its own removal needs."""
+    for at in range(1, uncut(HOST)[1] + 1):
+        asyncio.run(_lost_as_a_host(at))
+
+
+async def _lost_as_a_host(at: int) -> None:
+    play = Play(HOST, at, "is off")
+    assert await play.stops()
+    play.world.sites["m2"].mesh.away.add("m9")  # it is still on its way
+    left = await _without_m1(play)
+    assert left - {"m9"} == {"m2", "m3"}, f"lost at touch {at}"
+    play.world.close()
 
 
 def _burns(world: World, at: int, touch: int) -> None:
@@ -196,4 +233,5 @@ ALL: tuple[Callable[[], None], ...] = (
     what_was_left_elsewhere_is_what_it_goes_on_from,
     what_was_on_its_way_is_what_it_goes_on_from,
     it_may_have_carried_the_move_out_itself,
+    it_may_have_been_letting_a_machine_in,
 )
