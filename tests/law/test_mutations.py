@@ -759,6 +759,27 @@ MUTATIONS = (
         ("taken:import on one of three machines",),
     ),
     Mutation(
+        "have the mesh of a machine that is gone follow what another one carries on",
+        "daemon/engine.py",
+        "replace(node.at(planned_on or node.machine), mesh=node.mesh)",
+        "node.at(planned_on or node.machine)",
+        ("whoever_takes_over_what_is_in_records_only_waits_for_nobody",),
+    ),
+    Mutation(
+        "settling whether a machine came only looks",
+        "daemon/members.py",
+        "return structs.replace(now or gone, settled=machine.by)",
+        "return None",
+        ("taken:let a machine in",),
+    ),
+    Mutation(
+        "close a store again that was opened by who took over",
+        "daemon/store.py",
+        "if now.settled == by or not _has_claim(now, by):",
+        "if False:",
+        ("taken:a machine leaves after the records have",),
+    ),
+    Mutation(
         "adopt what no snapshot holds",
         "daemon/volumes/adopting.py",
         "        await datasets.snapshot([one.dataset], one.snapshot, by)\n",
@@ -834,6 +855,13 @@ MUTATIONS = (
         "return await is_lost(placed.machine, self.node.members)",
         "return False",
         ("what_was_on_its_way_is_what_it_goes_on_from",),
+    ),
+    Mutation(
+        "have what a lost machine does to the cluster keep it there",
+        "daemon/keepers.py",
+        "            how = How(op_id=new_id(), take_over=True)\n            await self.operations.mutate(MachineLost",
+        "            how = How(op_id=new_id())\n            await self.operations.mutate(MachineLost",
+        ("it_may_have_been_letting_a_machine_in",),
     ),
     Mutation(
         "remove what an open operation has borrowed from",
