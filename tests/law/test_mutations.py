@@ -427,6 +427,13 @@ MUTATIONS = (
         ("nobody_writes_while_what_is_copied_is_snapshotted",),
     ),
     Mutation(
+        "have writers stand still on the first machine only",
+        "daemon/changing/__init__.py",
+        "node.at(pause.machine)) for pause in change.pauses]\n    going_on",
+        "node.at(pause.machine)) for pause in change.pauses if pause.machine == node.machine]\n    going_on",
+        ("nobody_writes_on_any_machine_while_what_is_copied_is_snapshotted",),
+    ),
+    Mutation(
         "leave writers standing when a branch is taken back",
         "daemon/changing/instances.py",
         "return Step(PAUSE, standing, going_on, restores=True, machine=node.machine)",
