@@ -25,7 +25,7 @@ from daemon.confidential import written
 from daemon.engine import SOLE, Engine
 from daemon.journal import Story
 from daemon.members import Members
-from daemon.membership import alone
+from daemon.membership import Membership, alone
 from daemon.node import ALONE, Node, Peers
 from daemon.operations import Operations
 from daemon.peers.calls import Call, said
@@ -144,7 +144,7 @@ class Iron:
         self.vault = FakeVault(touch, f"key of {name}")
         self.instances = FakeEngine(touch=touch, exists=self.is_there, machine=name)
         self._build()
-        self.mesh = FakeMesh(alone(name, NOW, "0.1.0"), touch)
+        self.mesh = FakeMesh(alone(name, NOW, "0.1.0"), touch, away={"m9"})  # who is let in never comes
         self.moves = FakeMoves(shared.stores, touch)
         self.firewall, self.names, self.gateway = FakeFirewall(touch), FakeNames(touch), FakeGateway(touch)
 
@@ -168,6 +168,7 @@ class Iron:
         shutil.copytree(self.disk, other.disk, dirs_exist_ok=True)
         other.zfs.kept = copy.deepcopy(self.zfs.kept)
         other.zfs._made = self.zfs._made
+        other.mesh.membership = self.mesh.membership
         other.moves.at, other.moves.incarnation = self.moves.at, self.moves.incarnation
         other.moves.servers = dict(self.moves.servers)
         other.vault.shown, other.vault.by = copy.deepcopy(self.vault.shown), dict(self.vault.by)
@@ -206,6 +207,8 @@ class Line:
     async def ask(self, machine: str, what: str, question: bytes) -> bytes:
         if machine in self.world.parted or (machine, what) not in self.world.asked:
             raise _unreachable(machine)
+        if self.world.doubled:
+            await self.world.asked[machine, what](question)
         return await self.world.asked[machine, what](question)
 
 
@@ -706,8 +709,14 @@ def _seen(iron: Iron) -> dict[str, Any]:
         "routes": iron.gateway.loaded,
         "shown": copy.deepcopy(iron.vault.shown),
         "store": (iron.moves.at, dict(iron.moves.servers)),
+        "mesh": _place(iron.mesh.membership),
         "views": sorted(file.name for file in iron.disk.glob("serving/*.view")),
     }
+
+
+def _place(membership: Membership) -> tuple[str, bool, str, str]:
+    """What a machine is, as it was told: of which cluster, whether that is a mesh, and where it is in it."""
+    return membership.cluster.name, membership.cluster.mesh, membership.name, membership.here.subnet
 
 
 def _dataset(iron: Iron, name: str) -> tuple[Any, ...]:
