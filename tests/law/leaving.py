@@ -1,8 +1,11 @@
 """What holds of a machine that is removed, as scenarios for tests and for the hunt."""
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -26,13 +29,13 @@ from daemon.wire import (
     Success,
 )
 from tests.law.cases import Case
-from tests.law.law import ID, assert_same, prepared, uncut
+from tests.law.law import FAILURES, ID, WHENS, assert_same, prepared, uncut
 from tests.law.machines import THERE, shop
 from tests.law.members import GUEST
 from tests.law.moving import EVERY, case
 from tests.law.sound import head_of, heads_of, require_sound
 from tests.law.taking_over import HERE, Play
-from tests.law.world import ROOT, World, ask, boot, ignore, seen
+from tests.law.world import ROOT, Crash, Cut, World, ask, boot, ignore, restart, seen
 
 BACK = Migrate("shop", "db", "m2")
 
@@ -77,6 +80,32 @@ def lose(world: World, machine: str = "m2") -> None:
     """It burns down."""
     del world.sites[machine]
     world.mesh.away.add(machine)
+
+
+SHARE = int(os.environ.get("PLOYZ_LAW_EVERY", "5")) * 14
+"""Of the touches of a whole emptying so many is cut, each time in another way (PLOYZ_LAW_EVERY=1 tries more): they are
+many operations."""
+
+
+def shared(touches: int, failure: type[BaseException]) -> Iterator[Cut]:
+    """A share of the touches, another one for each kind of failure; one after the other cut before, after, and late."""
+    first = 1 + FAILURES.index(failure) * SHARE // len(FAILURES)
+    for at, when in zip(range(first, touches, SHARE), cycle(WHENS)):
+        yield Cut(at, when, failure)  # type: ignore[arg-type]
+
+
+@contextmanager
+def cut_short(world: World, cut: Cut) -> Iterator[None]:
+    """What is done inside is cut, and its daemon started again; what came late comes, and all other machines follow."""
+    world.cut = cut
+    with suppress(Problem, Crash, BaseExceptionGroup):
+        yield
+    assert world.was_cut, cut
+    world.cut = None
+    restart(world, "op-begun")
+    world.deliver()
+    world.come_back()
+    world.catch_up()
 
 
 def losses(world: World, machine: str = "m2") -> dict[str, Loss]:
@@ -216,7 +245,6 @@ def it_may_have_been_letting_a_machine_in() -> None:
 async def _lost_as_a_host(at: int) -> None:
     play = Play(HOST, at, "is off")
     assert await play.stops()
-    play.world.sites["m2"].mesh.away.add("m9")  # it is still on its way
     left = await _without_m1(play)
     assert left - {"m9"} == {"m2", "m3"}, f"lost at touch {at}"
     play.world.close()
