@@ -64,9 +64,9 @@ ALL = (
 class Play:
     """One operation of m1, which stops before a touch; m2 takes it over meanwhile."""
 
-    def __init__(self, case: Case, at: int, way: Way) -> None:
+    def __init__(self, case: Case, at: int, way: Way, *, doubled: bool = False) -> None:
         self.case, self.way, self.world = case, way, prepared(case).copy()
-        self.world.stops_at = at
+        self.world.stops_at, self.world.doubled = at, doubled
         self.first, self.second = boot(self.world), boot_at(self.world, "m2")
         self.effort = asyncio.create_task(self.first.mutate(case.ask, How(op_id=ID), "uid 0", ignore))
 
@@ -172,16 +172,17 @@ def touches(case: Case, every: int) -> Iterator[int]:
     yield from range(1 + len(case.name) % every, uncut(case)[1] + 1, every)
 
 
-def require_taken_over(case: Case, every: int, way: Way) -> None:
-    """Raises AssertionError unless all ends as before or as after, whenever m1 comes back."""
+def require_taken_over(case: Case, every: int, way: Way, *, doubled: bool = False) -> None:
+    """Raises AssertionError unless all ends as before or as after, whenever m1 comes back, be it with every message
+    between machines `doubled`."""
     short = uncut(case)[1] < 12
     for number, at in enumerate(touches(case, 1 if short else every)):
         for back in (None, *range(1, 10)) if short else (BACK[number % len(BACK)],):
-            asyncio.run(_taken_over(case, at, way, back))
+            asyncio.run(_taken_over(case, at, way, back, doubled=doubled))
 
 
-async def _taken_over(case: Case, at: int, way: Way, back: int | None) -> None:
-    play = Play(case, at, way)
+async def _taken_over(case: Case, at: int, way: Way, back: int | None, *, doubled: bool) -> None:
+    play = Play(case, at, way, doubled=doubled)
     world, said = play.world, f"{case.name}, {way} at {at}, back after {back}:"
     if not await play.stops():
         return

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.law.members import CASES as MEMBERS
 from tests.law.sound import head_of, require_sound
 from tests.law.world import Crash, Cut, Failed, ask, seen
 
-SHARES = dict.fromkeys(ON_THREE, 5) | dict.fromkeys(MEMBERS, 4)
+SHARES = dict.fromkeys(ON_THREE, 7) | dict.fromkeys(MEMBERS, 4)
 """No multiples of three: a touch has that many cuts, and all of a share would be of one kind."""
 CASES = tuple(SHARES)
 
@@ -97,3 +98,11 @@ def test_every_call_arrives_twice(case: Case) -> None:
     assert ask(world, case.ask, ID) == uncut(case)[0]
     assert_same(seen(world), uncut(case)[2], "with every call twice")
     require_sound(world, "with every call twice")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_call_arrives_twice_and_it_is_cut(case: Case) -> None:
+    """Of a share of the cuts so many."""
+    for failure in FAILURES:
+        for cut in islice(some(case, failure), FAILURES.index(failure), None, 13):
+            require_law(case, cut, doubled=True)

@@ -28,6 +28,12 @@ def test_all_ends_as_before_or_as_after_whenever_m1_comes_back(case: Case, way: 
     require_taken_over(case, EVERY, way)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", [CASES[1], CASES[4], *RECORDS], ids=lambda case: case.name)
+def test_all_ends_so_too_when_every_message_comes_twice(case: Case, way: Way) -> None:
+    require_taken_over(case, EVERY * 2, way, doubled=True)
+
+
 def test_whoever_was_taken_over_does_nothing_more() -> None:
     taking_over.whoever_was_taken_over_does_nothing_more(EVERY)
 
