@@ -195,13 +195,15 @@ class Engine:
     def _node(self, story: Story) -> Node:
         """The machine that planned, as the operation sees it from here on: a turn of its own, which all are told.
 
-        In its first term an operation is on the machine that planned it, which may have joined under another name.
+        In its first term an operation is on the machine that planned it, which may have joined under another name. The
+        mesh is that of whoever carries it on: each machine follows the records by itself, and the one that planned may
+        be gone for good.
         """
         heading = story.heading
         tokens = {name: token for name, token in heading.tokens.items() if heading.claims.get(name) == "change"}
         node = self.node.during(story.operation, tokens, Turn(heading.term, len(story.events)))
         planned_on = heading.planned_on if heading.term else ""
-        return node.at(planned_on or node.machine)
+        return replace(node.at(planned_on or node.machine), mesh=node.mesh)
 
     async def _finish(self, story: Story, primitive: Primitive, plan: Any, node: Node) -> Any:
         way = placed(primitive.steps(plan, node), node.machine)

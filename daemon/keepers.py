@@ -173,11 +173,12 @@ class Keepers:
         return await losses(machine, node, there), there
 
     async def _give_up(self, request: MachineRm, who: str, tell: Tell) -> None:
-        """Have nobody wait for a machine any more. Raises Refused `machine.data` before anything is done, as long as
-        nobody has said that what it alone has may be lost."""
+        """Have nobody wait for a machine any more, which may have a claim on the cluster itself. Raises Refused
+        `machine.data` before anything is done, as long as nobody has said that what it alone has may be lost."""
         await self._accepted(request)
         if (await self.members.machines())[request.machine].state not in ("lost", "leaving"):
-            await self.operations.mutate(MachineLost(request.machine), How(op_id=new_id()), who, tell)
+            how = How(op_id=new_id(), take_over=True)
+            await self.operations.mutate(MachineLost(request.machine), how, who, tell)
 
     async def _forgo(self, request: MachineRm, who: str, tell: Tell) -> None:
         """Have every namespace go on that had data on a machine which is lost."""

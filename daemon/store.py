@@ -72,20 +72,28 @@ class Store(OperationRecords, RegistryRecords):
 
     async def close(self, by: str) -> None:
         """From now on nobody gets a claim in this store, and who has one already is found in it. Closed by another
-        operation: Refused `store.closed`."""
+        operation: Refused `store.closed`. Without a claim of `by`, or after `open`: Refused `operation.over`."""
 
         def closed(now: Cluster | None) -> Cluster | None:
-            if now and now.closed not in ("", by):
+            if not now:
+                return None
+            if now.closed not in ("", by):
                 raise _closed("close the store", now)
-            return structs.replace(now, closed=by) if now else None
+            if now.settled == by or not _has_claim(now, by):
+                raise _is_over(by, "cannot close the store")
+            return structs.replace(now, closed=by)
 
         await answered(change(self._kv, key("cluster"), Cluster, closed))
 
     async def open(self, by: str) -> None:
-        """Undo `close`, if `by` closed it; win the record in any case, so that a close on its way never arrives."""
+        """Undo `close`, if `by` closed it; win the record in any case, so that a close on its way never arrives, nor
+        one of somebody from whom the operation was taken over, and who tries again."""
 
         def opened(now: Cluster | None) -> Cluster | None:
-            return structs.replace(now, closed="" if now.closed == by else now.closed) if now else None
+            if not now:
+                return None
+            settled = by if _has_claim(now, by) else now.settled
+            return structs.replace(now, closed="" if now.closed == by else now.closed, settled=settled)
 
         await answered(change(self._kv, key("cluster"), Cluster, opened, always=True))
 
@@ -313,7 +321,7 @@ class Store(OperationRecords, RegistryRecords):
 
         async def claimed() -> None:
             now, _ = await read(self._kv, *_protected(name))
-            if not any(claim.operation == by for claim in (now.claims if now else ())):
+            if not now or not _has_claim(now, by):
                 raise _is_over(by, cannot)
 
         return While(self._kv, claimed)
@@ -355,6 +363,10 @@ def _is_by(record: Namespace | Cluster | None, operation: str) -> bool:
 def _protected(name: str) -> tuple[str, type[Any]]:
     """The record that a claim on this name lies in, and its shape."""
     return (key("cluster"), Cluster) if name == CLUSTER else (key("namespaces", name), Namespace)
+
+
+def _has_claim(record: Cluster | Namespace, operation: str) -> bool:
+    return any(claim.operation == operation for claim in record.claims)
 
 
 async def _while_open(name: str, asking: Awaitable[T]) -> T:

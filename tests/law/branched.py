@@ -7,6 +7,7 @@ from daemon.wire import Branch, Deploy, NamespaceRm, Promote
 from runtime.instance import Specification
 from tests.fakes.engine import Program
 from tests.law.cases import DATA, GIVES, PR, PR2, SCRUB, SEES, secret, shop
+from tests.law.machines import shop as on_three
 from tests.law.sound import head_of, require_sound
 from tests.law.world import ROOT, World, ask, founded
 
@@ -44,6 +45,33 @@ def nobody_writes_while_what_is_copied_is_snapshotted() -> None:
     assert paused
     assert all(paused)
     assert not world.instances.instances["shop-db-1-op-0"].paused
+
+
+def nobody_writes_on_any_machine_while_what_is_copied_is_snapshotted() -> None:
+    world = founded(machines=3)
+    assert ask(world, on_three(), "op-0") == "done"
+    found: list[dict[str, bool]] = []
+    witness = world._witness
+
+    def note(what: str) -> None:
+        if what.startswith("zfs snapshot"):
+            found.append(_writers(world))
+        witness(what)
+
+    world._witness = note  # type: ignore[method-assign]
+    assert ask(world, Branch("shop", "pr-42", freeze=True), "op-1") == "done"
+    assert found == [{"m2 shop-db-1-op-0": True, "m3 shop-cache-1-op-0": True}] * 2
+    assert not any(one.paused for iron in world.irons() for one in iron.instances.instances.values())
+
+
+def _writers(world: World) -> dict[str, bool]:
+    """Who can write to a volume, by machine and name, and whether it stands still."""
+    there = {f"{iron.name} {id}": one for iron in world.irons() for id, one in iron.instances.instances.items()}
+    return {
+        at: one.paused
+        for at, one in there.items()
+        if any(mount.source.startswith("/fake/") and not mount.read_only for mount in one.specification.mounts)
+    }
 
 
 def a_branch_is_scrubbed_and_its_source_is_not() -> None:
@@ -128,6 +156,7 @@ def what_was_set_for_a_branch_is_its_own_and_a_promote_takes_no_secret_along() -
 
 ALL = (
     nobody_writes_while_what_is_copied_is_snapshotted,
+    nobody_writes_on_any_machine_while_what_is_copied_is_snapshotted,
     a_branch_is_scrubbed_and_its_source_is_not,
     nobody_of_a_branch_begins_before_it_is_scrubbed_but_who_is_needed_for_that,
     a_promote_takes_code_and_where_it_is_asked_data_and_leaves_the_rest,

@@ -95,14 +95,14 @@ def restarted(world: World, operation: str, ending: Ending, second: int) -> Endi
     return ending
 
 
-def require_law(case: Case, cut: Cut, second: int = 0, lag: int = 0) -> Tried:
-    """Raise AssertionError unless it holds.
+def require_law(case: Case, cut: Cut, second: int = 0, lag: int = 0, *, doubled: bool = False) -> Tried:
+    """Raise AssertionError unless it holds, be it with every message between machines `doubled`.
 
     `second` is the touch of the recovery at which it crashes again; what is late arrives `lag` touches later, or
     in the end.
     """
     world = prepared(case).copy()
-    world.arrives = cut.at + lag if lag else None
+    world.arrives, world.doubled = cut.at + lag if lag else None, doubled
     before, after = seen(world), uncut(case)[2]
     try:
         ending = resolved(world, case, cut, second)

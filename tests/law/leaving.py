@@ -1,8 +1,11 @@
 """What holds of a machine that is removed, as scenarios for tests and for the hunt."""
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -12,14 +15,27 @@ from daemon.draining import Draining, burdens
 from daemon.journal import Story
 from daemon.keepers import Keepers
 from daemon.members import Members
-from daemon.wire import How, Loss, MachineRm, Migrate, Mutation, NamespaceRm, Problem, Refused, StoreMove, Success
+from daemon.wire import (
+    How,
+    Loss,
+    MachineInvite,
+    MachineRm,
+    Migrate,
+    Mutation,
+    NamespaceRm,
+    Problem,
+    Refused,
+    StoreMove,
+    Success,
+)
 from tests.law.cases import Case
-from tests.law.law import ID, assert_same, prepared, uncut
+from tests.law.law import FAILURES, ID, WHENS, assert_same, prepared, uncut
 from tests.law.machines import THERE, shop
+from tests.law.members import GUEST
 from tests.law.moving import EVERY, case
 from tests.law.sound import head_of, heads_of, require_sound
 from tests.law.taking_over import HERE, Play
-from tests.law.world import ROOT, World, ask, boot, ignore, seen
+from tests.law.world import ROOT, Crash, Cut, World, ask, boot, ignore, restart, seen
 
 BACK = Migrate("shop", "db", "m2")
 
@@ -64,6 +80,32 @@ def lose(world: World, machine: str = "m2") -> None:
     """It burns down."""
     del world.sites[machine]
     world.mesh.away.add(machine)
+
+
+SHARE = int(os.environ.get("PLOYZ_LAW_EVERY", "5")) * 14
+"""Of the touches of a whole emptying so many is cut, each time in another way (PLOYZ_LAW_EVERY=1 tries more): they are
+many operations."""
+
+
+def shared(touches: int, failure: type[BaseException]) -> Iterator[Cut]:
+    """A share of the touches, another one for each kind of failure; one after the other cut before, after, and late."""
+    first = 1 + FAILURES.index(failure) * SHARE // len(FAILURES)
+    for at, when in zip(range(first, touches, SHARE), cycle(WHENS)):
+        yield Cut(at, when, failure)  # type: ignore[arg-type]
+
+
+@contextmanager
+def cut_short(world: World, cut: Cut) -> Iterator[None]:
+    """What is done inside is cut, and its daemon started again; what came late comes, and all other machines follow."""
+    world.cut = cut
+    with suppress(Problem, Crash, BaseExceptionGroup):
+        yield
+    assert world.was_cut, cut
+    world.cut = None
+    restart(world, "op-begun")
+    world.deliver()
+    world.come_back()
+    world.catch_up()
 
 
 def losses(world: World, machine: str = "m2") -> dict[str, Loss]:
@@ -168,21 +210,44 @@ ITSELF = Case("move a database off who carries that out", (HERE, StoreMove()), M
 async def _lost_with_its_move(at: int) -> bool:
     """Whether all had come."""
     play = Play(ITSELF, at, "is off")
-    world, m2 = play.world, play.world.sites["m2"]
+    world = play.world
     written, journal = rows(world), world.disk / "operations" / f"{ID}.jsonl"
     assert await play.stops()
     events = story.events if journal.exists() and (story := Story.read(journal)) else []
     whole = any("send the last of" in event.step and event.kind == "done" for event in events)
-    m2.mesh.away.add("m1")
-    members: Any = play.second.means.engine.node.members
-    seen_to = Keepers(m2.mesh, members, play.second, None, Draining(play.second))  # type: ignore[arg-type]
-    await seen_to.remove(MachineRm("m1", True, ("shop/data",)), How(op_id="op-rm"), "ann", ignore)
-    assert set(await members.machines()) == {"m2", "m3"}
-    assert [claims for claims in (await members.claims()).values() if claims] == []
+    assert await _without_m1(play) == {"m2", "m3"}
     world.look_for_store(world)
     assert not whole or rows(world) == written, f"lost at touch {at}"
     world.close()
     return whole
+
+
+async def _without_m1(play: Play) -> set[str]:
+    """m2 removes m1, which is gone for good, and nobody has a claim then. The machines that are left."""
+    m2 = play.world.sites["m2"]
+    m2.mesh.away.add("m1")
+    members: Any = play.second.means.engine.node.members
+    seen_to = Keepers(m2.mesh, members, play.second, None, Draining(play.second))  # type: ignore[arg-type]
+    await seen_to.remove(MachineRm("m1", True, ("shop/data",)), How(op_id="op-rm"), "ann", ignore)
+    assert [claims for claims in (await members.claims()).values() if claims] == []
+    return set(await members.machines())
+
+
+HOST = Case("let a machine in, and be lost", (MachineInvite(), StoreMove()), GUEST, machines=3)
+
+
+def it_may_have_been_letting_a_machine_in() -> None:
+    """Its claim is on the cluster itself, which its own removal needs."""
+    for at in range(1, uncut(HOST)[1] + 1):
+        asyncio.run(_lost_as_a_host(at))
+
+
+async def _lost_as_a_host(at: int) -> None:
+    play = Play(HOST, at, "is off")
+    assert await play.stops()
+    left = await _without_m1(play)
+    assert left - {"m9"} == {"m2", "m3"}, f"lost at touch {at}"
+    play.world.close()
 
 
 def _burns(world: World, at: int, touch: int) -> None:
@@ -196,4 +261,5 @@ ALL: tuple[Callable[[], None], ...] = (
     what_was_left_elsewhere_is_what_it_goes_on_from,
     what_was_on_its_way_is_what_it_goes_on_from,
     it_may_have_carried_the_move_out_itself,
+    it_may_have_been_letting_a_machine_in,
 )

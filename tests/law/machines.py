@@ -82,6 +82,10 @@ secrets = ["PASSWORD"]
 GONE = (shop(), NAMED, NamespaceRm("shop"))
 SEND = VolumeSend("shop", "data", "m1")
 THERE, BACK = Migrate("shop", "db", "m1"), Migrate("shop", "db", "m2")
+TWO = Deploy(
+    shop().manifest.replace('volumes = { data = "/data" }', 'volumes = { data = "/data", more = "/more" }')
+    + "[volumes.more]\n"
+)
 WITHOUT_DB = Deploy('namespace = "shop"\n[services.web]\nimage = "web:1"\n')
 CASES = (
     Case("create on three machines", (), shop(), machines=3),
@@ -110,6 +114,7 @@ CASES = (
     Case("move a database to where it never gets ready", (shop(db="never-on-m1"),), THERE, machines=3),
     Case("move a database back", (shop(), THERE, shop(db=2)), BACK, machines=3),
     Case("move a database on", (shop(), THERE, BACK, Restart("shop", "db")), Migrate("shop", "db", "m3"), machines=3),
+    Case("move what has two volumes", (TWO,), THERE, machines=3),
     Case("move what has no data", (shop(),), Migrate("shop", "web", "m3"), machines=3),
     Case("leave a machine", (shop(),), Migrate("shop", "web", off="m3"), machines=3),
     Case("volumes leave a machine", (cases.shop(), WITHOUT_DB), Migrate("shop", "", off="m1"), machines=2),

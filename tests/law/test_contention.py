@@ -9,7 +9,7 @@ import pytest
 from daemon.contention import Contention
 from daemon.operations import Operations
 from daemon.peers.others import Fate
-from daemon.records import Claim
+from daemon.records import CLUSTER, Claim
 from daemon.store import Store
 from daemon.wire import Branch, Deploy, How, Refused, Stuck, Success, TakenBack
 from tests.law.cases import shop
@@ -235,6 +235,7 @@ def test_a_store_that_is_down_is_not_told_as_a_stuck_operation() -> None:
 def test_who_waits_goes_on_once_the_store_takes_changes_again() -> None:
     async def test(world: World, operations: Operations) -> None:
         store = Store(world.kv)
+        await store.claim(CLUSTER, Claim("op-move", "m2", "change", "store.move", "uid 7", "2026-01-01T00:00:00.000Z"))
         await store.close("op-move")
         with pytest.raises(Refused) as refused:
             await asked(operations, shop(web="2"), "op-first")

@@ -1,9 +1,7 @@
 """A machine is emptied: what moves where, what cannot, and what is left of it wherever that is cut."""
 
 import asyncio
-import os
 from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
 from msgspec import structs
@@ -30,13 +28,12 @@ from daemon.wire import (
     VolumeRestore,
 )
 from tests.law.cases import Case
-from tests.law.law import assert_same, prepared
+from tests.law.law import FAILURES, assert_same, prepared
+from tests.law.leaving import cut_short, shared
 from tests.law.machines import NAMED, WITHOUT_DB, shop
 from tests.law.sound import head_of, heads_of, require_sound
-from tests.law.world import NOW, ROOT, Crash, Cut, World, ask, boot, ignore, restart, seen
+from tests.law.world import NOW, ROOT, World, ask, boot, ignore, seen
 
-EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "5")) * 5
-"""Of the touches of a whole drain so many is cut: each is many operations (PLOYZ_LAW_EVERY=1)."""
 OTHER = shop(namespace="other", db=2)
 PINNED = Deploy(
     'namespace = "pinned"\n[services.web]\nimage = "web:1"\nplace = { machine = "m2" }\n'
@@ -284,23 +281,35 @@ def test_what_cannot_be_drained(machine: str, code: str) -> None:
     assert caught.value.code == code
 
 
-def test_wherever_it_is_cut_the_same_again_goes_on() -> None:
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
+def test_wherever_it_is_cut_the_same_again_goes_on(failure: type[BaseException]) -> None:
     world = world_of()
     drained(world)
-    touches = world.touches
-    for at in range(1, touches, EVERY):
+    for cut in shared(world.touches, failure):
         world = world_of()
-        world.cut = Cut(at, "after", Crash)
-        with suppress(Problem, Crash, BaseExceptionGroup):
+        with cut_short(world, cut):
             drained(world)
-        assert world.was_cut
-        world.cut = None
-        restart(world, "op-drain")
-        world.come_back()
-        world.catch_up()
-        require_sound(world, f"cut at {at}, and up again, but")
+        require_sound(world, f"{cut}, and up again, but")
         drained(world, "op-again")
         assert there(world) == []
-        require_sound(world, f"cut at {at}, and drained again, but")
+        require_sound(world, f"{cut}, and drained again, but")
         assert {"row 0", "row 1"} <= rows(world)
         world.close()
+
+
+def test_so_many_services_go_at_a_time() -> None:
+    """From the first word of an operation to its last it has one of the turns."""
+    names = [f"n{number}" for number in range(5)]
+    world, told = world_of(*(lone(name) for name in names)), list[Event]()
+    moved = drained(world, tell=told.append).result["moved"]
+    assert sorted(one["namespace"] for one in moved) == names
+    children = [event.operation for event in told if event.operation != "op-drain"]
+    spans = [(children.index(id), len(children) - children[::-1].index(id)) for id in {*children}]
+    assert max(sum(first <= at < last for first, last in spans) for at in range(len(children))) == 3
+    assert there(world) == []
+
+
+def lone(namespace: str) -> Deploy:
+    """Nothing but a database on m2."""
+    service = '[services.db]\nimage = "db:1"\nvolumes = { data = "/data" }\nplace = { machine = "m2" }\n'
+    return Deploy(f'namespace = "{namespace}"\n{service}[volumes.data]\n')

@@ -13,8 +13,19 @@ from daemon.store import Store
 from daemon.wire import Forgo, How, NamespaceRm, Problem, Rollback, VolumeSend
 from tests.fakes.zfs import Kept
 from tests.law import leaving
-from tests.law.law import assert_same
-from tests.law.leaving import BACK, lose, losses, names, refused, removed, rows, world_of
+from tests.law.law import FAILURES, assert_same
+from tests.law.leaving import (
+    BACK,
+    cut_short,
+    lose,
+    losses,
+    names,
+    refused,
+    removed,
+    rows,
+    shared,
+    world_of,
+)
 from tests.law.machines import THERE, shop
 from tests.law.sound import head_of, require_sound
 from tests.law.world import NOW, ROOT, Crash, Cut, World, ask, boot, ignore, restart, seen
@@ -101,6 +112,25 @@ def test_what_it_has_begun_is_brought_to_its_end(there: bool) -> None:
         lose(world)
     removed(world, force=not there, accept=("shop/data",))
     assert asyncio.run(Store(world.kv).claims())["held"] == ()
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
+def test_wherever_its_removal_is_cut_the_same_again_goes_on(failure: type[BaseException]) -> None:
+    """It is there, with data: that is moved off it, and then it leaves."""
+    world = world_of(shop(), shop(db=2))
+    removed(world)
+    for cut in shared(world.touches, failure):
+        world = world_of(shop(), shop(db=2))
+        with cut_short(world, cut):
+            removed(world)
+        if "m2" in names(world):
+            require_sound(world, f"{cut}, and up again, but")
+            removed(world, id="op-again")
+        assert names(world) == {"m1", "m3"}
+        assert {"row 0", "row 1"} <= rows(world)
+        lose(world)
+        require_sound(world, f"{cut}, and removed again, but")
+        world.close()
 
 
 # --------------------------------------------------------------------------------------------- once it is gone for good

@@ -2,20 +2,22 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 
 from daemon.primitives import store_move
 from tests.fakes.engine import digest
 from tests.law.cases import Case
-from tests.law.law import FAILURES, ID, assert_same, cuts, prepared, require_law, require_recovered, uncut
+from tests.law.law import FAILURES, ID, WHENS, assert_same, cuts, prepared, require_law, require_recovered, uncut
 from tests.law.machines import CASES as ON_THREE
 from tests.law.machines import shop
 from tests.law.members import CASES as MEMBERS
 from tests.law.sound import head_of, require_sound
 from tests.law.world import Crash, Cut, Failed, ask, seen
 
-SHARES = dict.fromkeys(ON_THREE, 5) | dict.fromkeys(MEMBERS, 3)
+SHARES = dict.fromkeys(ON_THREE, 7) | dict.fromkeys(MEMBERS, 4)
+"""No multiples of three: a touch has that many cuts, and all of a share would be of one kind."""
 CASES = tuple(SHARES)
 
 
@@ -64,6 +66,12 @@ def test_an_image_reaches_the_machines_that_lack_it(owner: str) -> None:
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_share_has_every_kind_of_cut(case: Case, failure: type[BaseException]) -> None:
+    assert {cut.when for cut in some(case, failure)} == set(WHENS)
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_cut_at_every_touch(case: Case, failure: type[BaseException]) -> None:
     for cut in some(case, failure):
         require_law(case, cut)
@@ -90,3 +98,11 @@ def test_every_call_arrives_twice(case: Case) -> None:
     assert ask(world, case.ask, ID) == uncut(case)[0]
     assert_same(seen(world), uncut(case)[2], "with every call twice")
     require_sound(world, "with every call twice")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_call_arrives_twice_and_it_is_cut(case: Case) -> None:
+    """Of a share of the cuts so many."""
+    for failure in FAILURES:
+        for cut in islice(some(case, failure), FAILURES.index(failure), None, 13):
+            require_law(case, cut, doubled=True)

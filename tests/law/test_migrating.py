@@ -16,6 +16,7 @@ from daemon.wire import (
     Mutation,
     NamespaceRm,
     Problem,
+    Refused,
     Rollback,
     SecretSet,
     Stop,
@@ -24,11 +25,12 @@ from daemon.wire import (
 from tests.fakes.zfs import Kept
 from tests.law import moving
 from tests.law.cases import Case
-from tests.law.law import prepared
+from tests.law.law import assert_same, prepared
+from tests.law.leaving import lose
 from tests.law.machines import BACK, PR, SHOP, THERE, shop
 from tests.law.moving import FOLDER, bases, generations, moved
 from tests.law.sound import head_of, require_sound
-from tests.law.world import ROOT, World, ask, boot, ignore
+from tests.law.world import ROOT, World, ask, boot, ignore, seen
 
 SECRET = SecretSet("shop", "token", b"x")
 SEEING = Deploy(
@@ -170,6 +172,25 @@ def test_a_target_that_cannot_take_it_is_refused(happens: Callable[[World], None
     with pytest.raises(Problem) as caught:
         asked(world, THERE)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("lost", "request_", "why"),
+    [
+        ("m3", Migrate("shop", "db", "m3"), "m3 does not answer"),
+        ("m2", THERE, "its volume data is on m2, which does not answer"),
+    ],
+    ids=["target", "source"],
+)
+def test_who_does_not_answer_is_moved_to_or_from_by_nobody(lost: str, request_: Migrate, why: str) -> None:
+    world = world_of()
+    lose(world, lost)
+    before = seen(world)
+    with pytest.raises(Refused) as caught:
+        asked(world, request_)
+    assert (caught.value.code, caught.value.what) == ("machine.unreachable", f"cannot migrate shop/db to {request_.to}")
+    assert caught.value.why.startswith(why)
+    assert_same(seen(world), before, "refused, but")
 
 
 def test_a_target_that_cannot_open_what_it_sees_is_refused() -> None:

@@ -427,6 +427,13 @@ MUTATIONS = (
         ("nobody_writes_while_what_is_copied_is_snapshotted",),
     ),
     Mutation(
+        "have writers stand still on the first machine only",
+        "daemon/changing/__init__.py",
+        "node.at(pause.machine)) for pause in change.pauses]\n    going_on",
+        "node.at(pause.machine)) for pause in change.pauses if pause.machine == node.machine]\n    going_on",
+        ("nobody_writes_on_any_machine_while_what_is_copied_is_snapshotted",),
+    ),
+    Mutation(
         "leave writers standing when a branch is taken back",
         "daemon/changing/instances.py",
         "return Step(PAUSE, standing, going_on, restores=True, machine=node.machine)",
@@ -619,8 +626,8 @@ MUTATIONS = (
     Mutation(
         "write a secret over what came after",
         "daemon/store.py",
-        "if not any(claim.operation == by for claim in (now.claims if now else ())):",
-        "if False:",
+        "            if not now or not _has_claim(now, by):\n",
+        "            if False:\n",
         ("whoever_wants_the_namespace_takes_over",),
     ),
     Mutation(
@@ -754,9 +761,30 @@ MUTATIONS = (
     Mutation(
         "do on this machine what another one planned for itself",
         "daemon/engine.py",
-        "return node.at(planned_on or node.machine)",
+        "return replace(node.at(planned_on or node.machine), mesh=node.mesh)",
         "return node",
         ("taken:import on one of three machines",),
+    ),
+    Mutation(
+        "have the mesh of a machine that is gone follow what another one carries on",
+        "daemon/engine.py",
+        "replace(node.at(planned_on or node.machine), mesh=node.mesh)",
+        "node.at(planned_on or node.machine)",
+        ("whoever_takes_over_what_is_in_records_only_waits_for_nobody",),
+    ),
+    Mutation(
+        "settling whether a machine came only looks",
+        "daemon/members.py",
+        "return structs.replace(now or gone, settled=machine.by)",
+        "return None",
+        ("taken:let a machine in",),
+    ),
+    Mutation(
+        "close a store again that was opened by who took over",
+        "daemon/store.py",
+        "if now.settled == by or not _has_claim(now, by):",
+        "if False:",
+        ("taken:a machine leaves after the records have",),
     ),
     Mutation(
         "adopt what no snapshot holds",
@@ -834,6 +862,13 @@ MUTATIONS = (
         "return await is_lost(placed.machine, self.node.members)",
         "return False",
         ("what_was_on_its_way_is_what_it_goes_on_from",),
+    ),
+    Mutation(
+        "have what a lost machine does to the cluster keep it there",
+        "daemon/keepers.py",
+        "            how = How(op_id=new_id(), take_over=True)\n            await self.operations.mutate(MachineLost",
+        "            how = How(op_id=new_id())\n            await self.operations.mutate(MachineLost",
+        ("it_may_have_been_letting_a_machine_in",),
     ),
     Mutation(
         "remove what an open operation has borrowed from",

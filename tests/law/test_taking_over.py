@@ -28,6 +28,12 @@ def test_all_ends_as_before_or_as_after_whenever_m1_comes_back(case: Case, way: 
     require_taken_over(case, EVERY, way)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", [CASES[1], CASES[4], *RECORDS], ids=lambda case: case.name)
+def test_all_ends_so_too_when_every_message_comes_twice(case: Case, way: Way) -> None:
+    require_taken_over(case, EVERY * 2, way, doubled=True)
+
+
 def test_whoever_was_taken_over_does_nothing_more() -> None:
     taking_over.whoever_was_taken_over_does_nothing_more(EVERY)
 
@@ -63,20 +69,8 @@ def test_without_take_over_who_meets_its_claim_is_told_which_machine_does_not_an
     asyncio.run(story())
 
 
-def test_m2_does_not_wait_for_m1_where_nothing_is_to_be_done_there() -> None:
-    async def story(case: Case, at: int) -> None:
-        play = Play(case, at, "stands still")
-        if await play.stops() and (record := record_of(play.world)) and not record.ending:
-            assert await play.take_over() in {"done", "taken back"}
-            there = seen(play.world)
-            assert await play.goes_on() in {"done", "taken back"}
-            await play.all_is_said()
-            assert_same(unclaimed(seen(play.world)), unclaimed(there), f"{case.name}, {at}: m1 went on, and")
-        await play.ends()
-
-    for case in RECORDS:
-        for at in range(1, uncut(case)[1] + 1):
-            asyncio.run(story(case, at))
+def test_whoever_takes_over_what_is_in_records_only_waits_for_nobody() -> None:
+    taking_over.whoever_takes_over_what_is_in_records_only_waits_for_nobody()
 
 
 def test_who_comes_back_says_so_and_what_waited_for_it_goes_on() -> None:

@@ -20,11 +20,12 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from daemon.booting import UNSEEN, Boot, Note
+from daemon.bucket import Kv
 from daemon.confidential import written
 from daemon.engine import SOLE, Engine
 from daemon.journal import Story
 from daemon.members import Members
-from daemon.membership import alone
+from daemon.membership import Membership, alone
 from daemon.node import ALONE, Node, Peers
 from daemon.operations import Operations
 from daemon.peers.calls import Call, said
@@ -70,6 +71,10 @@ NOW = "2026-01-01T00:00:00.000Z"
 
 STARTING = ("engine start", "engine stop", "zfs mount", "nft load")
 """What the start after a boot touches, on nobody's behalf."""
+
+
+FOLLOWS = ("moves turn", "moves tidy", "mesh apply", "mesh dismiss")
+"""What follows from a commit, however late it is heard of: each machine does what the records say then."""
 
 
 class Crash(BaseException):
@@ -138,7 +143,7 @@ class Iron:
         self.vault = FakeVault(touch, f"key of {name}")
         self.instances = FakeEngine(touch=touch, exists=self.is_there, machine=name)
         self._build()
-        self.mesh = FakeMesh(alone(name, NOW, "0.1.0"), touch)
+        self.mesh = FakeMesh(alone(name, NOW, "0.1.0"), touch, away={"m9"})  # who is let in never comes
         self.moves = FakeMoves(shared.stores, touch)
         self.firewall, self.names, self.gateway = FakeFirewall(touch), FakeNames(touch), FakeGateway(touch)
 
@@ -153,10 +158,16 @@ class Iron:
     def number(self) -> str:
         return self.name.removeprefix("m")
 
+    @property
+    def bucket(self) -> Kv:
+        """The store, as this machine's daemon sees it."""
+        return Pointed(self.moves)
+
     def copy_to(self, other: "Iron") -> None:
         shutil.copytree(self.disk, other.disk, dirs_exist_ok=True)
         other.zfs.kept = copy.deepcopy(self.zfs.kept)
         other.zfs._made = self.zfs._made
+        other.mesh.membership = self.mesh.membership
         other.moves.at, other.moves.incarnation = self.moves.at, self.moves.incarnation
         other.moves.servers = dict(self.moves.servers)
         other.vault.shown, other.vault.by = copy.deepcopy(self.vault.shown), dict(self.vault.by)
@@ -172,7 +183,7 @@ class Iron:
     def node(self, store: Store, plane: ServingPlane, peers: Peers) -> Node:
         subnet = f"10.210.{self.number}.0/24"
         parts = (self.zfs.datasets, self.instances, store, plane, self.streams, self.transfers, self.vault, FakeHost())
-        members = Members(Pointed(self.moves))
+        members = Members(self.bucket)
         return Node(self.name, subnet, "10.210.224.0/19", *parts, members, self.mesh, self.moves, peers)
 
     def serves(self, store: Store) -> ServingPlane:
@@ -195,6 +206,8 @@ class Line:
     async def ask(self, machine: str, what: str, question: bytes) -> bytes:
         if machine in self.world.parted or (machine, what) not in self.world.asked:
             raise _unreachable(machine)
+        if self.world.doubled:
+            await self.world.asked[machine, what](question)
         return await self.world.asked[machine, what](question)
 
 
@@ -281,6 +294,10 @@ class World(Iron):
     def kv(self) -> FakeKv:
         """The store that this machine goes by."""
         return self.stores.of(self.moves.at)
+
+    @property
+    def bucket(self) -> Kv:
+        return Here(self)
 
     def copy(self) -> "World":
         """Another world that is the same just now."""
@@ -418,7 +435,7 @@ class World(Iron):
     def _witness(self, what: str) -> None:
         """Whoever changes more than its own claim and its own record has both, and wrote down which step it does."""
         own = what.startswith(("put namespaces.", "put cluster", "put operations.", "put registries."))
-        own = own or what in ("moves turn", "moves tidy")  # what follows from a commit, however late it is heard of
+        own = own or what in FOLLOWS
         own = own or what == "moves unseal"  # before that nobody can write down anything
         if self.boot and self.boot.note.pending and what.startswith(STARTING):
             return
@@ -466,7 +483,7 @@ class World(Iron):
 
     async def _catch_up(self) -> None:
         for site in (site for site in self.sites.values() if not site.dead):
-            await site.serves(Store(Pointed(site.moves))).apply()
+            await site.serves(Store(site.bucket)).apply()
 
     def power_cut(self) -> None:
         """All processes end, and what is in memory is gone; then the engine starts, and what it starts by itself."""
@@ -519,12 +536,12 @@ ENDINGS: dict[type[BaseException], Ending] = {
 def boot(world: World) -> Operations:
     """Start the daemon anew on what the world holds."""
     world.dead = False
-    store = Store(Here(world))
+    store = Store(world.bucket)
     world.plane = plane = world.serves(store)
     records = {name: _record(name) for name in ("m1", *world.sites)}
     node = world.node(store, plane, RemotePeers(world, lambda: records, lambda: node, world.streams_of))
     for site in world.sites.values():
-        own = Store(Pointed(site.moves))
+        own = Store(site.bucket)
         site.dead = False
         site.participant = _participant(world, site, own, site.serves(own))
     world.boot = Boot(node, world.disk / "memory", partial(lead_to, world))
@@ -544,7 +561,7 @@ def _participant(world: World, iron: Iron, store: Store, plane: ServingPlane) ->
 def boot_at(world: World, name: str) -> Operations:
     """Start the daemon of another machine, that carries out operations too."""
     site, line = world.sites[name], Line(world)
-    store = Store(Pointed(site.moves))
+    store = Store(site.bucket)
     records = {name: _record(name) for name in ("m1", *world.sites)}
     node = site.node(store, site.serves(store), RemotePeers(line, lambda: records, lambda: node, world.streams_of))
     world.daemons[name] = operations = _operations(world, node, Boot(node, site.disk / "memory", _held_nobody))
@@ -554,7 +571,7 @@ def boot_at(world: World, name: str) -> Operations:
 
 def _operations(world: World, node: Node, boot: Boot) -> Operations:
     iron = next(iron for iron in world.irons() if iron.name == node.machine)
-    store = Store(Here(world) if iron is world else Pointed(iron.moves))
+    store = Store(iron.bucket)
     standing = Terms(store, iron.participant) if iron.participant else SOLE
     means = Means(
         iron.disk / "operations",
@@ -688,8 +705,14 @@ def _seen(iron: Iron) -> dict[str, Any]:
         "routes": iron.gateway.loaded,
         "shown": copy.deepcopy(iron.vault.shown),
         "store": (iron.moves.at, dict(iron.moves.servers)),
+        "mesh": _place(iron.mesh.membership),
         "views": sorted(file.name for file in iron.disk.glob("serving/*.view")),
     }
+
+
+def _place(membership: Membership) -> tuple[str, bool, str, str]:
+    """What a machine is, as it was told: of which cluster, whether that is a mesh, and where it is in it."""
+    return membership.cluster.name, membership.cluster.mesh, membership.name, membership.here.subnet
 
 
 def _dataset(iron: Iron, name: str) -> tuple[Any, ...]:

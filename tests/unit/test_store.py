@@ -273,13 +273,14 @@ def test_the_cluster_s_own_record_is_claimed_committed_and_settled_like_a_namesp
 def test_nobody_gets_a_claim_in_a_store_that_is_closed() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
         await token_of(store, claim("op-1"))
+        await token_of(store, claim("op-9"), CLUSTER)
         await store.close("op-9")
-        for name in ("blog", CLUSTER):
-            with pytest.raises(Refused) as refused:
-                await store.claim(name, claim("op-2"))
-            assert refused.value.code == "store.closed"
+        with pytest.raises(Refused) as refused:
+            await store.claim("blog", claim("op-2"))
+        assert refused.value.code == "store.closed"
+        assert await store.claim(CLUSTER, claim("op-2")) == claim("op-9")
         held = {name: [one.operation for one in claims] for name, claims in (await store.claims()).items()}
-        assert held == {"shop": ["op-1"], "blog": [], CLUSTER: []}
+        assert held == {"shop": ["op-1"], "blog": [], CLUSTER: ["op-9"]}
         await store.open("op-8")
         assert (await store.cluster()).closed == "op-9"
         await store.open("op-9")
@@ -290,11 +291,30 @@ def test_nobody_gets_a_claim_in_a_store_that_is_closed() -> None:
 
 def test_a_close_that_was_undone_never_arrives() -> None:
     async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        await token_of(store, claim("op-9"), CLUSTER)
         late.count = 1
         with pytest.raises(Refused):
             await store.close("op-9")
         await store.open("op-9")
         late.deliver()
         assert (await store.cluster()).closed == ""
+
+    play(story)
+
+
+def test_a_close_that_was_undone_is_not_made_again() -> None:
+    """By whom the operation was taken over from, and who does not know yet: nobody else would ever open the store."""
+
+    async def story(store: Store, kv: FakeKv, late: Late) -> None:
+        await token_of(store, claim("op-9"), CLUSTER)
+        await store.open("op-9")
+        with pytest.raises(Refused) as refused:
+            await store.close("op-9")
+        assert refused.value.code == "operation.over"
+        await store.free(CLUSTER, "op-9")
+        await store.settle(CLUSTER, "op-1")
+        with pytest.raises(Refused) as refused:
+            await store.close("op-9")
+        assert refused.value.code == "operation.over"
 
     play(story)
