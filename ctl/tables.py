@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from ctl.quantities import percentage, size
 from ctl.style import Style, width
 
 GAP = "   "
+WIDE = 100
+"""Columns from which on there is room for long bars."""
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], style: Style, *, right: str = "") -> str:
@@ -36,6 +39,13 @@ def bar(percent: float, style: Style, columns: int = 20) -> str:
     filled = min(columns, round(percent * columns / 100))
     paint = style.green if percent < 75 else style.yellow if percent < 90 else style.red
     return paint("█" * filled) + style.dim("░" * (columns - filled))
+
+
+def filling(used: int, whole: int, style: Style) -> str:
+    """Bytes that are used, of all of them, with a bar."""
+    full = percentage(used, whole)
+    shown = bar(full, style, 20 if style.columns >= WIDE else 10)
+    return f"{shown} {full:3.0f} %  {size(used)} of {size(whole)}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> str:

@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from daemon import addressing, membership, problems
 from daemon.all_operations import AllOperations
 from daemon.answering import Answering
@@ -28,7 +26,6 @@ from daemon.doctor.machine import checked
 from daemon.door import Door
 from daemon.draining import Draining
 from daemon.engine import SOLE, Engine
-from daemon.finding import heads
 from daemon.journal import rfc3339
 from daemon.keepers import Keepers
 from daemon.looking import Looking
@@ -39,13 +36,13 @@ from daemon.peers.line import BusLine, subject
 from daemon.peers.others import ALONE, LineOthers
 from daemon.peers.participant import Participant
 from daemon.peers.questions import answers
-from daemon.peers.surroundings import TELL
 from daemon.primitives import PRIMITIVES
 from daemon.server import Server
 from daemon.settings import Settings
-from daemon.sites import Site, Sites, Told
+from daemon.sites import Daemon, Site, Sites
 from daemon.survey import Survey
 from daemon.taking_over import Terms
+from daemon.telling import Telling
 from daemon.undertaking import VERSION, Means
 from daemon.wire import OperationRow
 from dataplane.calls import Question
@@ -73,20 +70,16 @@ async def serve(settings: Settings, socket: Path, viewers: frozenset[int]) -> No
     running = partial(_running, operations)
     doctor = partial(checked, up, settings.folder, running)
 
-    async def tell() -> Told:
-        mirror = up.among.mirror
-        unstarted = up.boot.reasons(heads(mirror).values())
-        return Told(await running(), dict(unstarted), mirror.stale_since)
-
-    await up.among.calls.answer(subject(settings.machine, TELL), partial(_told, tell))
-    looking = _looking(settings, up, tell)
+    telling = Telling(up, running)
+    await telling.answer()
+    looking = _looking(settings, up, telling)
     answering = Answering(
         operations,
         AllOperations(operations, up.among.mirror, looking.sites, BusLine(up.among.calls)),
         looking,
         up.streaming,
         doctor,
-        Survey(up.among.mesh, up.among.mirror, up.around.line),
+        Survey(up.among.mesh, up.among.mirror, up.around.observing, looking.sites),
         up.engines,
         keepers,
         draining,
@@ -147,16 +140,12 @@ async def _running(operations: Operations) -> list[OperationRow]:
     return operations.rows(all=False)
 
 
-async def _told(tell: Callable[[], Awaitable[Told]], _: Question) -> bytes:
-    return msgspec.json.encode(await tell())
-
-
-def _looking(settings: Settings, up: Up, tell: Callable[[], Awaitable[Told]]) -> Looking:
+def _looking(settings: Settings, up: Up, daemon: Daemon) -> Looking:
     about = {
         "version": VERSION,
         "zfs": "several snapshots at once" if up.datasets.abilities.several_snapshots else "zfs-fuse",
     }
-    own = Site(settings.machine, up.engines, up.datasets, tell)
+    own = Site(settings.machine, up.engines, up.datasets, daemon)
     return Looking(settings.machine, up.among.mirror, Sites(own, up.around.sites), about)
 
 

@@ -110,6 +110,11 @@ class Observing:
         serves = "nobody is led to its instances" if heard.gone else "what runs there may go on"
         return f"its daemon was not heard since {heard.when}; {serves}"
 
+    def last_heard(self, machine: str) -> str | None:
+        """When it last said something (RFC 3339), or was first missed; None if it is not known for long."""
+        heard = self._others.get(machine)
+        return heard.when if heard else None
+
     async def follow(self) -> None:
         """Go on for ever."""
         async with asyncio.TaskGroup() as group:

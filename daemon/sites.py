@@ -10,7 +10,7 @@ from msgspec import Struct
 from daemon.executing import Executes
 from daemon.held import Pool
 from daemon.logs import Logged
-from daemon.wire import OperationRow, Refused
+from daemon.wire import MachineCapacity, MachineRuntime, OperationRow, Refused, RttRow
 from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem
 
@@ -41,6 +41,22 @@ class Told(Struct, frozen=True):
     stale_since: str | None = None
 
 
+class Equipment(Struct, frozen=True):
+    """What a machine has to run instances with; None where its engine cannot be asked."""
+
+    capacity: MachineCapacity
+    runtime: MachineRuntime | None
+
+
+class Daemon(Protocol):
+    """What the daemon of a machine tells of it."""
+
+    async def tell(self) -> Told: ...
+    async def equipment(self) -> Equipment: ...
+    async def rtts(self) -> list[RttRow]:
+        """How long each of the other machines takes to answer it, as it measures that now."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One machine. Of another one each verb also raises Refused `machine.unreachable`, within some seconds."""
@@ -48,7 +64,7 @@ class Site:
     machine: str
     engine: Engine
     datasets: Datasets
-    tell: Callable[[], Awaitable[Told]]
+    daemon: Daemon
 
 
 @dataclass(frozen=True)
@@ -109,13 +125,21 @@ class Sites:
 
         return await self._ask("pool", asked)
 
-    async def spaces(self) -> Answers[Space]:
-        """How full each pool is."""
-        return await self._ask("pool", lambda site: site.datasets.space())
+    async def spaces(self, of: Collection[str] | None = None) -> Answers[Space]:
+        """How full each pool is, or those of these machines."""
+        return await self._ask("pool", lambda site: site.datasets.space(), of)
 
-    async def told(self) -> Answers[Told]:
-        """What each daemon tells."""
-        return await self._ask("daemon", lambda site: site.tell())
+    async def told(self, of: Collection[str] | None = None) -> Answers[Told]:
+        """What each daemon tells, or those of these machines."""
+        return await self._ask("daemon", lambda site: site.daemon.tell(), of)
+
+    async def equipment(self, of: Collection[str]) -> Answers[Equipment]:
+        """What these machines have to run instances with."""
+        return await self._ask("daemon", lambda site: site.daemon.equipment(), of)
+
+    async def rtts(self) -> Answers[list[RttRow]]:
+        """How far each machine says that the others are."""
+        return await self._ask("daemon", lambda site: site.daemon.rtts())
 
     async def _ask(
         self, part: str, question: Callable[[Site], Awaitable[T]], of: Collection[str] | None = None

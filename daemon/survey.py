@@ -1,18 +1,18 @@
 """What is seen of the machines from here: those of the records, and how each of them answers just now."""
 
-import asyncio
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from daemon.inspecting import inspect
 from daemon.knocking import knock
 from daemon.meshing import MTU, Meshing
 from daemon.mirror import Mirror
 from daemon.records import Machine
+from daemon.sites import Sites, Told, warnings
 from daemon.wire import (
     MachineInspect,
     MachineLs,
@@ -22,7 +22,6 @@ from daemon.wire import (
     MeshStatus,
     PeerRow,
     Refused,
-    RttRow,
     Success,
 )
 from dataplane.peers import Link
@@ -32,19 +31,16 @@ Asked = MeshStatus | MachineLs | MachineInspect | MachineRtt
 
 SHOWN: dict[str, Literal["joining", "active"]] = {"joining": "joining", "active": "active"}
 """What a machine's state is told as; all others are on their way out."""
-TIMES = 5
-"""How often a machine is asked for the time that it takes."""
 
 
 class Others(Protocol):
-    """The other machines, by name."""
+    """The other machines, by name, as they are heard."""
 
-    async def answers(self, machine: str) -> bool:
-        """Whether its daemon does, just now."""
-
-    @property
-    def away(self) -> Callable[[str], str]:
+    def silence(self, machine: str) -> str:
         """Since when its daemon was not heard, in words; empty if it was lately."""
+
+    def last_heard(self, machine: str) -> str | None:
+        """When that was (RFC 3339); None for who is not known for long."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +48,17 @@ class Survey:
     mesh: Meshing
     mirror: Mirror
     others: Others
+    sites: Sites
 
     async def look(self, request: Asked) -> Success:
         """Raises Refused `machine.missing`."""
         match request:
             case MachineLs():
-                rows = await self._rows(list(self._machines().values()))
-                return self._told("machines", {"machines": rows})
+                return await self._listed()
             case MachineInspect(machine=name):
                 return await self._inspected(name)
             case MachineRtt():
-                return self._told("rtts", {"pairs": await self._pairs()})
+                return await self._measured()
             case MeshStatus():
                 return self._told("peers", {"peers": await self._peers()})
 
@@ -87,14 +83,22 @@ class Survey:
         if name not in self._machines():
             why = f"there is no machine {name}"
             raise Refused("machine.missing", f"cannot inspect {name}", why, "ployzctl machine ls")
-        [row] = await self._rows([self._machines()[name]])
-        return self._told("machine", row)
+        machine, heard_at = self._machines()[name], self.others.last_heard(name)
+        seen, silent = await inspect(machine, self.sites, self.mirror, self._row, heard_at)
+        return self._told("machine", seen, silent)
 
-    async def _rows(self, machines: Sequence[Machine]) -> list[MachineRow]:
-        there = await asyncio.gather(*(self._reached(machine.name) for machine in machines))
-        return [self._row(machine, reachable=answers) for machine, answers in zip(machines, there, strict=True)]
+    async def _listed(self) -> Success:
+        told = await self.sites.told()
+        rows = [self._row(machine, told.there.get(name)) for name, machine in self._machines().items()]
+        return self._told("machines", {"machines": rows}, warnings(told))
 
-    def _row(self, machine: Machine, *, reachable: bool) -> MachineRow:
+    async def _measured(self) -> Success:
+        """Each machine measures its own ways: what is bad on one of them need not be on the others."""
+        rtts = await self.sites.rtts()
+        pairs = [pair for _, measured in sorted(rtts.there.items()) for pair in measured]
+        return self._told("rtts", {"pairs": pairs}, warnings(rtts))
+
+    def _row(self, machine: Machine, told: Told | None) -> MachineRow:
         cluster = self.mirror.cluster() or self.mesh.membership.cluster
         return MachineRow(
             machine.id,
@@ -103,10 +107,11 @@ class Survey:
             machine.overlay_ip,
             machine.subnet,
             machine.name in cluster.store,
-            reachable,
+            told is not None,
             machine.version,
             machine.created_at,
             dict(sorted(machine.labels.items())),
+            told.stale_since if told else None,
         )
 
     async def _peers(self) -> list[PeerRow]:
@@ -119,27 +124,13 @@ class Survey:
         takes, passes = await asyncio.gather(self._takes(machine), largest(machine.overlay_ip, MTU))
         return PeerRow(machine.name, link.peer.endpoint, age, takes, passes)
 
-    async def _pairs(self) -> list[RttRow]:
-        here = self.mesh.membership.name
-        others = [machine for name, machine in self._machines().items() if name != here]
-        return list(await asyncio.gather(*(self._pair(here, other) for other in others)))
-
-    async def _pair(self, here: str, other: Machine) -> RttRow:
-        times = [took for _ in range(TIMES) if (took := await self._takes(other)) is not None]
-        if not times:
-            return RttRow(here, other.name, None, None)
-        return RttRow(here, other.name, statistics.median(times), statistics.pstdev(times))
-
-    async def _reached(self, name: str) -> bool:
-        return name == self.mesh.membership.name or await self.others.answers(name)
-
     async def _takes(self, machine: Machine) -> float | None:
         """Milliseconds; None if it does not answer."""
         return 0.0 if machine.name == self.mesh.membership.name else await knock(machine)
 
-    def _told(self, kind: str, result: Any) -> Success:
+    def _told(self, kind: str, result: Any, warnings: Sequence[str] = ()) -> Success:
         stale = self.mirror.stale_since
         old = [f"the store cannot be reached: changes since {stale} may be missing"] if stale else []
-        silent = {name: why for name in self._machines() if (why := self.others.away(name))}
+        silent = {name: why for name in self._machines() if (why := self.others.silence(name))}
         away = [f"{name} does not answer: {why}" for name, why in silent.items()]
-        return Success(kind, msgspec.to_builtins(result), warnings=[*old, *away])
+        return Success(kind, msgspec.to_builtins(result), warnings=list(dict.fromkeys([*old, *away, *warnings])))

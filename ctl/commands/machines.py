@@ -187,14 +187,14 @@ def ls(flags: Flags) -> Answer:
 @click.argument("name", metavar="MACHINE")
 @click.pass_obj
 def inspect(flags: Flags, name: str) -> Answer:
-    """Show one machine."""
+    """Show one machine: what it has, and what of the cluster is on it."""
     return answer(look(wire.MachineInspect(name), flags))
 
 
 @command("rtt", example="ployzctl machine rtt")
 @click.pass_obj
 def rtt(flags: Flags) -> Answer:
-    """Measure how long each of the other machines takes to answer."""
+    """Measure how long the machines take to answer each other."""
     return answer(look(wire.MachineRtt(), flags))
 
 

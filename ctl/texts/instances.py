@@ -1,5 +1,6 @@
 """The instances of services."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -19,6 +20,11 @@ def instances(result: dict[str, Any], style: Style) -> str:
     rows = read(result, Instances).instances
     if not rows:
         return "There are no instances."
+    return listed(rows, style)
+
+
+def listed(rows: Sequence[InstanceRow], style: Style) -> str:
+    """The table of them."""
     headings = ["service", "instance", "machine", "address", "state", "since", "restarts", "image"]
     return table(headings, [_row(row, style) for row in rows], style, right="restarts")
 

@@ -6,19 +6,24 @@ from typing import Any
 from msgspec import Struct
 
 from ctl.lines import read
-from ctl.quantities import ago, now, size, span
+from ctl.quantities import ago, both, now, size, span
 from ctl.style import Style, harmless
-from ctl.tables import pairs, table
+from ctl.tables import filling, pairs, plural, table
+from ctl.texts import instances, volumes
 from daemon.wire import (
     Drained,
     Forgone,
     ForgoneVolume,
     Invited,
     JoinedMachine,
+    MachineCapacity,
     MachineLabels,
     MachineMarked,
+    MachinePool,
     MachineRemoved,
     MachineRow,
+    MachineRuntime,
+    MachineSeen,
     Mesh,
     PeerRow,
     Revoked,
@@ -135,18 +140,53 @@ def _joined(machine: JoinedMachine, style: Style) -> Iterator[str]:
 
 
 def _row(row: MachineRow, style: Style) -> list[str]:
-    state = style.green(f"● {row.state}") if row.reachable else style.red(f"○ {row.state}, does not answer")
     store = "yes" if row.store else ""
     since = ago(row.created_at, now())
-    return [harmless(row.name), state, row.overlay_ip, row.subnet, store, harmless(row.version), since]
+    return [harmless(row.name), _state(row, style), row.overlay_ip, row.subnet, store, harmless(row.version), since]
+
+
+def _state(row: MachineRow, style: Style) -> str:
+    """Green is one that answers, and takes whatever is placed on it."""
+    paint = style.green if row.state == "active" else style.yellow
+    state = paint(f"● {row.state}") if row.reachable else style.red(f"○ {row.state}, does not answer")
+    return state + (style.yellow(f" · as of {ago(row.stale_since, now())}") if row.stale_since else "")
 
 
 def machine(result: dict[str, Any], style: Style) -> str:
-    row = read(result, MachineRow)
-    cells = _row(row, style)
-    names = ["machine", "state", "address", "subnet", "store", "version", "since"]
-    more = [("labels", _labels(row.labels))] if row.labels else []
-    return pairs([*zip(names, cells, strict=True), *more, ("id", harmless(row.id))], style)
+    one = read(result, MachineSeen)
+    heard = style.yellow(f" · last heard {both(one.heard_at, now())}") if one.heard_at else ""
+    about = [
+        ("machine", style.bold(harmless(one.name))),
+        ("state", _state(one, style) + heard),
+        ("address", f"{one.overlay_ip} in {one.subnet}"),
+        ("store", "yes" if one.store else "no"),
+        ("version", harmless(one.version)),
+        ("since", both(one.created_at, now())),
+        ("labels", _labels(one.labels)),
+        ("capacity", _capacity(one.capacity) if one.capacity else style.dim("unknown")),
+        ("pool", _pool(one.pool, style)),
+        ("runtime", _runtime(one.runtime, style) if one.runtime else style.dim("unknown")),
+        ("id", harmless(one.id)),
+    ]
+    here = instances.listed(one.instances, style) if one.instances else style.dim("no instances")
+    held = volumes.listed(one.volumes, style) if one.volumes else style.dim("no volumes")
+    return "\n\n".join((pairs(about, style), here, held))
+
+
+def _capacity(has: MachineCapacity) -> str:
+    return f"{plural(has.processors, 'processor')}, {size(has.free)} of {size(has.memory)} memory free"
+
+
+def _pool(pool: MachinePool, style: Style) -> str:
+    root = style.dim(harmless(pool.root))
+    if pool.used is None or pool.size is None:
+        return f"{style.dim('unknown')}  {root}"
+    return f"{filling(pool.used, pool.size, style)}  {root}"
+
+
+def _runtime(runs: MachineRuntime, style: Style) -> str:
+    lacks = style.yellow(f" · cannot limit {', '.join(runs.lacks)}") if runs.lacks else ""
+    return harmless(f"{runs.engine} {runs.version}, images by {runs.driver}") + lacks
 
 
 def peers(result: dict[str, Any], style: Style) -> str:

@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ctl.lines import read
-from ctl.quantities import ago, both, now, percentage, size
+from ctl.quantities import ago, both, now
 from ctl.style import Style, harmless
-from ctl.tables import bar, indent, pairs, plural, table
+from ctl.tables import filling, indent, pairs, plural, table
 from ctl.texts.operations import listed
 from daemon.wire import ClusterStatus, MachineStatus, NamespaceStatus, PoolStatus, ServiceStatus
-
-WIDE = 100
-"""Columns from which on there is room for long bars."""
 
 
 def status(result: dict[str, Any], style: Style) -> str:
@@ -52,9 +49,7 @@ def _machine(machine: MachineStatus, pool: PoolStatus | None, style: Style) -> l
 
 
 def _pool(pool: PoolStatus, style: Style) -> str:
-    full = percentage(pool.used, pool.size)
-    shown = bar(full, style, 20 if style.columns >= WIDE else 10)
-    return f"{shown} {full:3.0f} %  {size(pool.used)} of {size(pool.size)}"
+    return filling(pool.used, pool.size, style)
 
 
 def _store(store: dict[str, Any], style: Style) -> str:

@@ -1,5 +1,6 @@
 """Volumes, their snapshots, what is kept of them, and what was done with one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -37,6 +38,11 @@ def volumes(result: dict[str, Any], style: Style) -> str:
     rows = read(result, Volumes).volumes
     if not rows:
         return "There are no volumes."
+    return listed(rows, style)
+
+
+def listed(rows: Sequence[VolumeRow], style: Style) -> str:
+    """The table of them, and that of their copies."""
     headings = ["volume", "machine", "data", "held", "quota", "generation"]
     cells = [
         [
@@ -49,11 +55,11 @@ def volumes(result: dict[str, Any], style: Style) -> str:
         ]
         for row in rows
     ]
-    listed = table(headings, cells, style, right="data held quota")
-    return "\n\n".join(filter(None, [listed, _copies(rows, style)]))
+    shown = table(headings, cells, style, right="data held quota")
+    return "\n\n".join(filter(None, [shown, _copies(rows, style)]))
 
 
-def _copies(rows: list[VolumeRow], style: Style) -> str:
+def _copies(rows: Sequence[VolumeRow], style: Style) -> str:
     cells = [
         [f"{row.namespace}/{row.name}", copy.machine, ago(copy.at, now()), _bytes(copy.written), copy.generation]
         for row in rows

@@ -2,19 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from daemon.mirror import Mirror
 from daemon.observing import Observing, Plane, observe
+from daemon.peers.daemons import DaemonThere
 from daemon.peers.instances import EngineThere, Talks
 from daemon.peers.line import GLANCE, BusLine
 from daemon.peers.remote import RemotePeers
 from daemon.peers.talking import Data, Engine, Talking
-from daemon.sites import Site, Told
+from daemon.sites import Site
 from dataplane.calls import Calls
-
-TELL = "tell"
-"""The kind of question that a daemon answers with Told."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +48,5 @@ class Surroundings:
         return {name: self._site(name) for name in self.peers.members() if name != self.machine}
 
     def _site(self, machine: str) -> Site:
-        there = self.peers(machine)
-
-        async def tell() -> Told:
-            return msgspec.json.decode(await self.line.ask(machine, TELL, b""), type=Told)
-
-        return Site(machine, EngineThere(machine, there.instances, self.talks), there.datasets, tell)
+        there, daemon = self.peers(machine), DaemonThere(machine, self.line)
+        return Site(machine, EngineThere(machine, there.instances, self.talks), there.datasets, daemon)

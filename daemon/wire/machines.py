@@ -4,6 +4,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from daemon.wire.status import InstanceRow
+from daemon.wire.volumes import VolumeRow
+
 
 class MeshInit(Struct, frozen=True, forbid_unknown_fields=True, tag="mesh.init"):
     """Make this machine the first of a mesh. `cidr` is the network that all of it lives in; `endpoint` (host:port) is
@@ -117,7 +120,7 @@ class MachineInspect(Struct, frozen=True, forbid_unknown_fields=True, tag="machi
 
 
 class MachineRtt(Struct, frozen=True, forbid_unknown_fields=True, tag="machine.rtt"):
-    """How long a packet takes from this machine to each of the others, and back."""
+    """How long a packet takes from each machine to each of the others, and back."""
 
 
 class Mesh(Struct, frozen=True):
@@ -227,7 +230,8 @@ class Machines(Struct, frozen=True):
 
 
 class MachineRow(Struct, frozen=True):
-    """`store` says whether it keeps the records, `reachable` whether it answers just now."""
+    """`store` says whether it keeps the records, `reachable` whether it answers just now; since `stale_since` it does
+    not see them."""
 
     id: str
     name: str
@@ -239,6 +243,44 @@ class MachineRow(Struct, frozen=True):
     version: str
     created_at: str
     labels: dict[str, str]
+    stale_since: str | None
+
+
+class MachineCapacity(Struct, frozen=True):
+    """How many processors it has, bytes of memory, and those of them that are free for more instances."""
+
+    processors: int
+    memory: int
+    free: int
+
+
+class MachinePool(Struct, frozen=True):
+    """The dataset below which its volumes are, and bytes of the pool; None where it cannot be asked."""
+
+    root: str
+    used: int | None
+    size: int | None
+
+
+class MachineRuntime(Struct, frozen=True):
+    """What runs its containers: which engine, how that keeps images (`driver`), and what it cannot limit (`lacks`)."""
+
+    engine: str
+    version: str
+    driver: str
+    lacks: list[str]
+
+
+class MachineSeen(MachineRow, frozen=True):
+    """kind `machine`: one machine, and what of the cluster is on it. Of one that does not answer, which was last heard
+    at `heard_at`, there is what the records tell. What cannot be asked is None."""
+
+    heard_at: str | None
+    capacity: MachineCapacity | None
+    pool: MachinePool
+    runtime: MachineRuntime | None
+    instances: list[InstanceRow]
+    volumes: list[VolumeRow]
 
 
 class RttRow(Struct, frozen=True, rename={"source": "from"}):

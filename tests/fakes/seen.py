@@ -1,17 +1,17 @@
 """What a daemon looks at: records, an engine with logs and commands, and a pool, all in memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from daemon import manifest
 from daemon.logs import Line, unix
 from daemon.planning import Seen, SeenMachine
 from daemon.records import Cluster, DeployPoint, Head, Machine, Namespace, Registry, Running, Sealed, Service
-from daemon.sites import Site, Sites, Told
-from daemon.wire import OperationRow
+from daemon.sites import Equipment, Site, Sites, Told
+from daemon.wire import MachineCapacity, MachineRuntime, OperationRow, RttRow
 from dataplane.dataset import Dataset, Space, ZfsProblem
 from runtime.instance import Condition, EngineProblem, Status
 
@@ -174,13 +174,34 @@ class SeenEngine:
         return await self.open_exec(id, [], tty=tty, rows=rows, columns=columns)
 
 
+CAPACITY = MachineCapacity(4, 8 << 30, 3 << 30)
+RUNTIME = MachineRuntime("docker", "26.1.5", "overlay2", [])
+
+
+@dataclass(frozen=True)
+class SeenDaemon:
+    """Tells what `tell` does, and of a machine that is 1 ms from all `others`."""
+
+    machine: str
+    tell: Callable[[], Coroutine[Any, Any, Told]]
+    others: tuple[str, ...] = ()
+
+    async def equipment(self) -> Equipment:
+        await self.tell()
+        return Equipment(CAPACITY, RUNTIME)
+
+    async def rtts(self) -> list[RttRow]:
+        await self.tell()
+        return [RttRow(self.machine, other, 1.0, 0.5) for other in self.others if other != self.machine]
+
+
 def one_site(engine: "SeenEngine | None" = None, pool: "SeenPool | None" = None, *running: OperationRow) -> Sites:
     """This machine alone; what runs on it, and what its daemon tells."""
 
     async def tell() -> Told:
         return Told(list(running))
 
-    return Sites(Site("m1", engine or SeenEngine(), pool or SeenPool(), tell))
+    return Sites(Site("m1", engine or SeenEngine(), pool or SeenPool(), SeenDaemon("m1", tell)))
 
 
 @dataclass

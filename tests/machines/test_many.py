@@ -1,5 +1,6 @@
 """Three machines as one: whichever is asked tells of all, reaches all, and sends nobody to what is not there."""
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -77,12 +78,32 @@ def test_each_machine_tells_of_all(lite: Cluster, at: str) -> None:
 
 
 @pytest.mark.parametrize("at", NAMES)
-def test_each_machine_tells_how_far_the_others_are(lite: Cluster, at: str) -> None:
+def test_each_machine_tells_how_far_all_are_from_each_other(lite: Cluster, at: str) -> None:
     pairs = lite.on(at).done("machine", "rtt")["pairs"]
-    assert [(pair["from"], pair["to"]) for pair in pairs] == [(at, other) for other in NAMES if other != at]
+    assert [(pair["from"], pair["to"]) for pair in pairs] == [
+        (one, other) for one in NAMES for other in NAMES if other != one
+    ]
     for pair in pairs:
         assert 0 < pair["median_ms"] < 1000
         assert pair["stddev_ms"] >= 0
+
+
+@pytest.mark.parametrize("at", NAMES)
+def test_each_machine_looks_into_another_one(lite: Cluster, at: str) -> None:
+    asked = lite.on(at).ctl("machine", "inspect", "m2").json
+    found, engine = asked["result"], json.loads(lite.on("m2").docker("info", "--format", "{{json .}}"))
+    assert asked["warnings"] == []
+    assert (found["name"], found["reachable"], found["stale_since"], found["heard_at"]) == ("m2", True, None, None)
+    assert found["capacity"]["processors"] == os.cpu_count()
+    assert 0 < found["capacity"]["free"] < found["capacity"]["memory"] == engine["MemTotal"]
+    assert found["runtime"]["version"] == engine["ServerVersion"]
+    assert 0 < found["pool"]["used"] < found["pool"]["size"]
+    assert found["pool"]["root"] in lite.on("m2").datasets()
+    assert {(one["service"], one["state"]) for one in found["instances"]} == {
+        (name, "running") for name in ("web", "each", "keeper")
+    }
+    assert [(one["name"], one["machine"], one["mounted"]) for one in found["volumes"]] == [("data", "m2", True)]
+    assert "m2" in lite.on(at).plain("machine", "inspect", "m2").out
 
 
 @pytest.mark.parametrize("at", NAMES)
@@ -211,6 +232,12 @@ def test_a_machine_that_is_gone_is_known_to_be_and_led_to_no_more_until_it_is_ba
     warnings = lite.ctl("status").json["warnings"]
     assert [said[:50] for said in warnings] == ["m3 does not answer: its daemon was not heard since"]
     assert lite.ctl("machine", "ls").json["warnings"] == warnings
+    away = lite.ctl("machine", "inspect", "m3").json
+    found = away["result"]
+    assert (away["warnings"], found["reachable"], found["capacity"]) == (warnings, False, None)
+    assert found["heard_at"] in warnings[0]
+    assert {one["state"] for one in found["instances"]} == {"unknown"}
+    assert {pair["from"] for pair in lite.on("m2").done("machine", "rtt")["pairs"]} == {"m1", "m2"}
     logs = lite.ctl("logs", "lite/each").json
     assert (logs["ok"], len(logs["result"]["instances"]), len(logs["warnings"])) == (True, 2, 2)
     lite.up()

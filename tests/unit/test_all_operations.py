@@ -12,7 +12,7 @@ from daemon.records import Operation
 from daemon.sites import Site, Sites, Told
 from daemon.store import Store
 from daemon.wire import Event, How, Refused, SecretSet
-from tests.fakes.seen import SeenEngine, SeenPool
+from tests.fakes.seen import SeenDaemon, SeenEngine, SeenPool
 from tests.law.world import Halt, Line, World, boot, boot_at, founded, ignore
 
 SET = SecretSet("shop", "KEY", b"x")
@@ -44,7 +44,7 @@ class Play:
                 raise Refused("machine.unreachable", f"cannot ask {name}", "nothing was heard of it")
             return Told(daemon.rows(all=False))
 
-        return Site(name, SeenEngine(), SeenPool(), tell)
+        return Site(name, SeenEngine(), SeenPool(), SeenDaemon(name, tell))
 
     async def begun(self, at: str, id: str) -> tuple[Halt, "asyncio.Task[Any]"]:
         """An operation that stands still before its first step, or its commit."""

@@ -115,6 +115,133 @@ def test_a_machine_that_is_emptied() -> None:
     assert text("machine_labels", wire.MachineLabels("m2", {})) == ["m2 has no labels."]
 
 
+MACHINE = wire.MachineRow(
+    *("id-1", "m1", "active", "10.210.1.1", "10.210.1.0/24"),
+    store=True,
+    reachable=True,
+    version="0.1.0",
+    created_at=LONG_AGO,
+    labels={},
+    stale_since=None,
+)
+
+
+def test_machines_and_which_of_them_do_not_answer_are_leaving_or_do_not_see_the_records() -> None:
+    when = years()
+    rows = [
+        MACHINE,
+        structs.replace(MACHINE, name="m2", state="draining", store=False),
+        structs.replace(MACHINE, name="m3", reachable=False),
+        structs.replace(MACHINE, name="m4", stale_since=LONG_AGO),
+    ]
+    state, away = f"● active · as of {when}", "○ active, does not answer"
+    assert text("machines", {"machines": rows}) == [
+        f"MACHINE   {'STATE'.ljust(len(state))}   ADDRESS      SUBNET          STORE   VERSION   SINCE",
+        f"m1        {'● active'.ljust(len(state))}   10.210.1.1   10.210.1.0/24   yes     0.1.0     {when}",
+        f"m2        {'● draining'.ljust(len(state))}   10.210.1.1   10.210.1.0/24           0.1.0     {when}",
+        f"m3        {away.ljust(len(state))}   10.210.1.1   10.210.1.0/24   yes     0.1.0     {when}",
+        f"m4        {state}   10.210.1.1   10.210.1.0/24   yes     0.1.0     {when}",
+    ]
+    painted = texts.text("machines", {"machines": to_builtins(rows)}, Style(colours=True)).splitlines()
+    assert "\x1b[32m● active\x1b[0m" in painted[1]
+    assert "\x1b[33m● draining\x1b[0m" in painted[2]
+    assert "\x1b[31m○ active, does not answer\x1b[0m" in painted[3]
+    assert f"\x1b[32m● active\x1b[0m\x1b[33m · as of {when}\x1b[0m" in painted[4]
+
+
+def seen(row: wire.MachineRow, **said: Any) -> dict[str, Any]:
+    unknown: dict[str, Any] = {"heard_at": None, "capacity": None, "runtime": None, "instances": [], "volumes": []}
+    nothing = {**unknown, "pool": wire.MachinePool("tank/ployz", None, None)}
+    return {**structs.asdict(row), **nothing, **said}
+
+
+def test_a_machine_that_is_looked_into() -> None:
+    when, labels = years(), {"disk": "ssd", "zone": "a"}
+    up = wire.InstanceRow("i1", "shop", "web", "m1", "10.210.1.5", "running", LONG_AGO, 0, None, "shop/web:2", "x")
+    data = wire.VolumeRow("shop", "data", "m1", "op-2", 2, 40 << 20, 42 << 20, None, mounted=True, copies=[])
+    has = seen(
+        structs.replace(MACHINE, labels=labels),
+        capacity=wire.MachineCapacity(4, 8 << 30, 3 << 30),
+        pool=wire.MachinePool("tank/ployz", 3 << 30, 4 << 30),
+        runtime=wire.MachineRuntime("docker", "26.1.5", "overlay2", ["memory"]),
+        instances=[up],
+        volumes=[data],
+    )
+    assert text("machine", has) == [
+        "machine   m1",
+        "state     ● active",
+        "address   10.210.1.1 in 10.210.1.0/24",
+        "store     yes",
+        "version   0.1.0",
+        f"since     {when} (2020-01-31 13:05:07 UTC)",
+        "labels    disk=ssd, zone=a",
+        "capacity  4 processors, 3.0 GiB of 8.0 GiB memory free",
+        "pool      ████████░░  75 %  3.0 GiB of 4.0 GiB  tank/ployz",
+        "runtime   docker 26.1.5, images by overlay2 · cannot limit memory",
+        "id        id-1",
+        "",
+        f"SERVICE    INSTANCE   MACHINE   ADDRESS      STATE     {'SINCE'.ljust(len(when))}   RESTARTS   IMAGE",
+        f"shop/web   i1         m1        10.210.1.5   running   {when}          0   shop/web:2",
+        "",
+        "VOLUME      MACHINE       DATA       HELD   QUOTA   GENERATION",
+        "shop/data   m1        40.0 MiB   42.0 MiB    none   op-2",
+    ]
+
+
+def test_a_machine_that_does_not_answer_is_shown_as_the_records_have_it() -> None:
+    when = years()
+    away = seen(structs.replace(MACHINE, reachable=False, store=False), heard_at=LONG_AGO)
+    assert text("machine", away) == [
+        "machine   m1",
+        f"state     ○ active, does not answer · last heard {when} (2020-01-31 13:05:07 UTC)",
+        "address   10.210.1.1 in 10.210.1.0/24",
+        "store     no",
+        "version   0.1.0",
+        f"since     {when} (2020-01-31 13:05:07 UTC)",
+        "capacity  unknown",
+        "pool      unknown  tank/ployz",
+        "runtime   unknown",
+        "id        id-1",
+        "",
+        "no instances",
+        "",
+        "no volumes",
+    ]
+
+
+def test_the_mesh_and_how_far_machines_are_from_each_other() -> None:
+    rows = [
+        wire.PeerRow("m2", "203.0.113.6:51820", 21, 0.84, 1420),
+        wire.PeerRow("m3", None, None, None, 1420),
+    ]
+    assert text("peers", {"peers": rows}) == [
+        "MACHINE   ENDPOINT            HEARD            RTT    MTU",
+        "m2        203.0.113.6:51820   21 s ago      0.8 ms   1420",
+        "m3                            never      no answer   1420",
+    ]
+    pairs = [wire.RttRow("m1", "m2", 0.84, 0.06), wire.RttRow("m2", "m1", None, None)]
+    assert text("rtts", {"pairs": pairs}) == [
+        "FROM   TO      MEDIAN   DEVIATION",
+        "m1     m2      0.8 ms      0.1 ms",
+        "m2     m1   no answer   no answer",
+    ]
+    assert text("peers", {"peers": []}) == text("rtts", {"pairs": []}) == ["There is no other machine."]
+
+
+def test_an_invitation_says_what_to_type_where_and_how_to_take_it_back() -> None:
+    there = ("10.210.2.0/24", "10.210.223.2", "203.0.113.5:51820", "key")
+    invited = wire.Invited(ID, "m2", *there, LONG_AGO, "ployz-1-abc")
+    assert text("invitation", invited) == [
+        f"One machine may join m2, until {LONG_AGO}. On that machine:",
+        "",
+        "ployzctl join ployz-1-abc",
+        "",
+        f"ployzctl machine revoke {ID} takes the invitation back.",
+    ]
+    unnamed = text("invitation", structs.replace(invited, name=None))
+    assert unnamed[0] == f"One machine may join, until {LONG_AGO}. On that machine:"
+
+
 def test_what_a_machine_brings_along_is_listed() -> None:
     brought = wire.AdoptedGeneration("shop", "data", "op-1", "op-9-1", 1536)
     joined = [wire.JoinedMachine("id", "m3", "10.210.3.1", "10.210.3.0/24", store=True, adopted=[brought])]

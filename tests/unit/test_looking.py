@@ -28,7 +28,7 @@ from daemon.wire import (
 )
 from dataplane.dataset import Dataset, PoolUnavailable
 from runtime.instance import EngineUnavailable
-from tests.fakes.seen import AT, SeenEngine, SeenMirror, SeenPool, condition, head, service
+from tests.fakes.seen import AT, SeenDaemon, SeenEngine, SeenMirror, SeenPool, condition, head, service
 
 SHOP = head("shop", 3, service("db", "db-1"), service("web", "web-1", "web-2", routes=("shop.example.com",)))
 OLD = head("shop", 2, service("db", "db-0"))
@@ -43,7 +43,7 @@ class World:
         self.pool = SeenPool()
         self.minutes = 0
         self.unstarted: dict[str, str] = {}
-        sites = Sites(Site("m1", self.engine, self.pool, self.tell))
+        sites = Sites(Site("m1", self.engine, self.pool, SeenDaemon("m1", self.tell)))
         self.looking = Looking("m1", self.mirror, sites, {"version": "0.1.0"}, self.now)
 
     async def tell(self) -> Told:

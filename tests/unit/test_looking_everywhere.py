@@ -26,7 +26,7 @@ from daemon.wire import (
 )
 from dataplane.dataset import Dataset, Space
 from runtime.instance import Condition, EngineProblem, EngineUnavailable
-from tests.fakes.seen import AT, SeenEngine, SeenMirror, SeenPool, condition, head, service
+from tests.fakes.seen import AT, SeenDaemon, SeenEngine, SeenMirror, SeenPool, condition, head, service
 from tests.unit.test_looking_exec import Screen, typed
 
 PLACES = (("web-1", "m1"), ("web-2", "m2"), ("web-3", "m3"))
@@ -72,7 +72,7 @@ class World:
             running = OperationRow(f"op-{name}", "deploy", "running", "ann", AT)
             return Told([running], {f"gone-{name}": "why"}, AT if name == "m2" else None)
 
-        return Site(name, self.engines[name], self.pools[name], tell)
+        return Site(name, self.engines[name], self.pools[name], SeenDaemon(name, tell, tuple(self.engines)))
 
     def look(self, request: Looked) -> Success:
         async def emit(line: Event | Output) -> None:

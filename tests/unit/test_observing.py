@@ -110,6 +110,8 @@ def test_a_machine_is_gone_that_says_nothing_and_takes_no_connection() -> None:
         assert cluster.planes["m1"].machines == cluster.planes["m2"].machines == {"m3"}
         assert "m3" in cluster.lost
         assert "nobody is led to its instances" in cluster.at["m1"].silence("m3")
+        assert (cluster.at["m1"].last_heard("m3") or "never") in cluster.at["m1"].silence("m3")
+        assert cluster.at["m1"].last_heard("m9") is None
 
     scenario(test)
 
