@@ -113,7 +113,7 @@ class Old(Struct, frozen=True):
 
 
 class Image(Struct, frozen=True):
-    """An image that a machine needs. One that it lacks and no registry knows comes from the machine `source`."""
+    """An image that a machine needs. One that it lacks, and no registry gives it, comes from the machine `source`."""
 
     machine: str
     name: str

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from daemon import problems
+from daemon.claims import excluding
 from daemon.peers.others import Fate
 from daemon.records import CLUSTER, Access, Claim, Token
 from daemon.store import Store
@@ -55,6 +56,12 @@ class Contention:
             ours = msgspec.structs.replace(claim, kind=kind)
             taken[name] = await self._one(name, ours, until, take_over=how.take_over)
         return taken
+
+    async def held(self, wanted: Mapping[str, Access]) -> list[str]:
+        """What whoever took these claims now would meet, in words."""
+        claims = await self.store.claims()
+        met = ((name, excluding(claims.get(name, ()), kind)) for name, kind in sorted(wanted.items()))
+        return [f"{name}: {_doing(holder)}" for name, holder in met if holder]
 
     async def _one(self, namespace: str, claim: Claim, until: float, *, take_over: bool) -> Token:
         while isinstance(answer := await self._claimed(namespace, claim, until), Claim):

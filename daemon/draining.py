@@ -6,8 +6,8 @@ the daemon die meanwhile, its operations end by themselves, and the machine take
 
 import asyncio
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -39,6 +39,7 @@ from daemon.wire import (
     Refused,
     Stuck,
     Success,
+    Supply,
 )
 
 AT_ONCE = 3
@@ -205,34 +206,42 @@ class Draining:
     async def preview(self, request: MachineDrain, how: How, who: str, tell: Tell) -> Success:
         """What would go where, and what could not, with the reason."""
         marking = msgspec.convert((await self.operations.mutate(request, how, who, tell)).result, Preview)
-        steps, moves, warnings = list(marking.steps), list[Expected](), list[str]()
-        for one, plan in (await self.planned(request.machine, who)).items():
+        steps, moves, images = list(marking.steps), list[Expected](), list[Supply]()
+        planned = await self.planned(request.machine, who)
+        warnings = await self.operations.contention.held({one.namespace: "change" for one in planned})
+        for one, plan in planned.items():
             if isinstance(plan, Refused):
                 warnings.append(f"{one} cannot be moved: {plan.why or plan.what}")
                 continue
             steps.append(_shown(one, plan))
-            moves += [structs.replace(each, volume=f"{one.namespace}/{each.volume}") for each in plan.expected]
+            moves += [structs.replace(each, volume=f"{one.namespace}/{each.volume}") for each in plan.foreseen.moves]
+            images += [each for each in plan.foreseen.images if each not in images]
             warnings += [said for said in plan.warnings if said not in warnings]
-        shown = Preview("machine.drain", steps, len(steps), moves)
+        shown = Preview("machine.drain", steps, len(steps), moves, images)
         return Success("preview", msgspec.to_builtins(shown), None, warnings)
 
     async def planned(self, machine: str, who: str) -> dict[Burden, Plan | Refused]:
-        """How each that is on a machine would go, or why it cannot."""
-        return {one: await self._planned(one, machine, who) for one in await self.burdens(machine)}
+        """How each that is on a machine would go, or why it cannot; what goes before it takes its room there."""
+        planned, spoken = dict[Burden, Plan | Refused](), Counter[str]()
+        for one in await self.burdens(machine):
+            planned[one] = plan = await self._planned(one, machine, who, spoken)
+            for move in plan.moves if isinstance(plan, Plan) else ():
+                spoken[move.way.to] += move.stored
+        return planned
 
-    async def _planned(self, one: Burden, machine: str, who: str) -> Plan | Refused:
+    async def _planned(self, one: Burden, machine: str, who: str, spoken: Mapping[str, int]) -> Plan | Refused:
         means = self.operations.means
         try:
             asked = Migrate(one.namespace, one.service, off=machine)
-            return await migrate.plan(asked, means.engine.node, By(new_id(), who, means.now()))
+            return await migrate.plan(asked, means.engine.node, By(new_id(), who, means.now()), spoken)
         except Refused as refused:
             return refused
 
 
 def _shown(one: Burden, plan: Plan) -> PreviewStep:
-    bytes = sum(each.bytes for each in plan.expected) if plan.moves else None
+    bytes = sum(each.bytes for each in plan.foreseen.moves) if plan.moves else None
     down = sorted({old.service for old in plan.change.stops})
-    return PreviewStep(f"move {one} to {plan.to}", plan.source, bytes, down)
+    return PreviewStep(f"move {one} to {plan.to}", plan.source, bytes, down, plan.foreseen.downtime_s)
 
 
 def _departed(one: Burden, id: str, done: Success) -> Departed:

@@ -131,10 +131,10 @@ class Instances(Protocol):
     async def images(self) -> list[Image]:
         """The images that are here, by name; one without a name is there once."""
 
-    async def offer(self, image: str, id: str, to: str) -> Offer:
-        """Let the machine `to` take the image of that id, once and within a minute. Raises ImageMissing."""
+    async def offer(self, image: str, digest: str, to: str) -> Offer:
+        """Let the machine `to` take the image of that id or digest, once and within a minute. Raises ImageMissing."""
 
-    async def take(self, image: str, id: str, offer: Offer) -> int:
+    async def take(self, image: str, digest: str, offer: Offer) -> int:
         """Have an image as another machine offers it, with its name if that means it there; the bytes that came.
 
         Only layers that are missing come. Nothing stays of what did not come whole: raises ImageBroken.

@@ -16,7 +16,7 @@ from daemon.journal import Answer, Listener, Story, spoilt, stories, unanswered
 from daemon.operation_ids import new_id, require_id
 from daemon.operation_rows import row, unreadable
 from daemon.peers.others import Fate
-from daemon.preview import preview
+from daemon.preview import NOTHING, preview
 from daemon.primitive import By
 from daemon.records import Claim
 from daemon.taking_over import ended_elsewhere, never_begun, taken_over
@@ -349,9 +349,10 @@ class Operations:
             if not problems.known(failure):
                 raise
             raise problems.refused(failure, problems.cannot(kind)) from failure
-        moves = getattr(plan, "expected", ())  # few plans have any
-        shown = preview(kind, primitive.steps(plan, node), node.machine, moves)
-        return Success("preview", msgspec.to_builtins(shown), None, list(plan.warnings))
+        foreseen = getattr(plan, "foreseen", NOTHING)  # few plans foresee anything
+        shown = preview(kind, primitive.steps(plan, node), node.machine, foreseen)
+        held = await self.contention.held(primitive.claims(request))
+        return Success("preview", msgspec.to_builtins(shown), None, [*held, *plan.warnings])
 
     # ------------------------------------------------------------------------------------------------- looking
 

@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Sequence
 
 from daemon.primitive import Commit, Part, Step, Together
-from daemon.wire import Expected, Preview, PreviewStep
+from daemon.wire import Foreseen, Preview, PreviewStep
+
+NOTHING = Foreseen()
 
 
-def preview(primitive: str, parts: Sequence[Part], machine: str, moves: Sequence[Expected] = ()) -> Preview:
+def preview(primitive: str, parts: Sequence[Part], machine: str, more: Foreseen = NOTHING) -> Preview:
     """What a mutation would do. Nothing was claimed, reserved or changed for it."""
     flat = list(_flat(parts))
     commit = next((at for at, step in enumerate(flat) if isinstance(step, Commit)), len(flat))
-    return Preview(primitive, [_shown(step, machine) for step in flat], commit, list(moves))
+    steps = [_shown(step, machine) for step in flat]
+    return Preview(primitive, steps, commit, list(more.moves), list(more.images), more.downtime_s)
 
 
 def _flat(parts: Sequence[Part]) -> Iterator[Step | Commit]:

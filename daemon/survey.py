@@ -1,5 +1,6 @@
 """What is seen of the machines from here: those of the records, and how each of them answers just now."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,6 +8,7 @@ import msgspec
 from docker.types import EndpointConfig, HostConfig, LogConfig, Mount, Ulimit
 from msgspec import Struct
 
+from runtime.image_names import meant
 from runtime.instance import Condition, EngineProblem, Specification, Status
 
 OPERATION = "ployz.operation"
@@ -120,7 +121,7 @@ def condition(found: Inspected, network: str) -> Condition:
         status=STATUS.get(state.status, "stopped"),
         labels=found.labels,
         ip=endpoint.ip or (endpoint.asked.ip if endpoint.asked else "") or None,
-        image=found.config.image,
+        image=meant(found.config.image),
         digest=found.image,
         since=found.created if since == NEVER else since,
         restarts=found.restart_count,

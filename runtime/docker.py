@@ -92,15 +92,16 @@ class Docker:
         """The images that are here, by name."""
         return await images.all_here(self.engine)
 
-    async def offer(self, image: str, id: str, to: str) -> Offer:
-        """Let the machine `to` take the image of that id, once and soon. Raises ImageMissing."""
-        if await images.resolve(self.engine, id, "never") != id:
-            raise ImageMissing(f"cannot offer {image} to {to}: {id} is no id of an image")
+    async def offer(self, image: str, digest: str, to: str) -> Offer:
+        """Let the machine `to` take the image of that id or digest, once and soon. Raises ImageMissing."""
+        if await images.resolve(self.engine, digest, "never") != digest:
+            raise ImageMissing(f"cannot offer {image} to {to}: {digest} is no id of an image")
+        id = await images.id_here(self.engine, digest)
         return await self._giving.offer(id, current=await images.means(self.engine, image, id))
 
-    async def take(self, image: str, id: str, offer: Offer) -> int:
+    async def take(self, image: str, digest: str, offer: Offer) -> int:
         """Have an image as another machine offers it, and how many bytes came. Raises ImageBroken."""
-        return await images.take(self.engine, image, id, offer)
+        return await images.take(self.engine, image, digest, offer)
 
     async def accepted(self, host: str, user: str, password: bytes) -> None:
         """Have a registry say that it takes these credentials. Raises RegistryRefused."""
@@ -111,7 +112,8 @@ class Docker:
     async def create(self, specification: Specification, by: str) -> None:
         """Make the container, not started. Raises NameTaken, ImageMissing, SettingIgnored."""
         files = await asyncio.to_thread(self.files.put, specification.id, by, specification.files)
-        wanted = replace(specification, mounts=(*specification.mounts, *files))
+        image = await images.called(self.engine, specification.image)
+        wanted = replace(specification, image=image, mounts=(*specification.mounts, *files))
         asked = request(wanted, by, self.network, self.dns)
         problem = await self._try(f"cannot create {specification.id}", lambda client: client.create_container(**asked))
         found = await self._find(specification.id)

@@ -36,13 +36,13 @@ class Engines:
         """The images that are here, by name."""
         return await self.docker.images()
 
-    async def offer(self, image: str, id: str, to: str) -> Offer:
-        """Let the machine `to` take the image of that id."""
-        return await self.docker.offer(image, id, to)
+    async def offer(self, image: str, digest: str, to: str) -> Offer:
+        """Let the machine `to` take the image of that id or digest."""
+        return await self.docker.offer(image, digest, to)
 
-    async def take(self, image: str, id: str, offer: Offer) -> int:
+    async def take(self, image: str, digest: str, offer: Offer) -> int:
         """Have an image as another machine offers it. Raises ImageBroken."""
-        return await self.docker.take(image, id, offer)
+        return await self.docker.take(image, digest, offer)
 
     async def accepted(self, host: str, user: str, password: bytes) -> None:
         """Have a registry say that it takes these credentials. Raises RegistryRefused."""

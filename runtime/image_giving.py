@@ -66,7 +66,7 @@ class Giving:
         standing = asyncio.create_task(self._stand(id, spool, archive, server, came))
         self._standing.add(standing)
         standing.add_done_callback(self._standing.discard)
-        return Offer(self.address, server.sockets[0].getsockname()[1], token, current)
+        return Offer(self.address, server.sockets[0].getsockname()[1], token, current, id)
 
     async def _listening(self, token: str, came: Came) -> asyncio.Server:
         async def knock(reader: StreamReader, writer: StreamWriter) -> None:

@@ -8,6 +8,7 @@ from docker.utils import parse_repository_tag
 
 from runtime import image_taking
 from runtime.engine import Absent, Engine
+from runtime.image_names import meant, stand_in, stands_in
 from runtime.instance import (
     Credentials,
     EngineProblem,
@@ -50,9 +51,8 @@ async def fetch(engine: Engine, image: str, digest: str, who: Credentials | None
     said = await _pull(engine, repository, wanted, who)
     if await _here(engine, digest) is None:
         raise ImageMissing(f"cannot pull {image} ({digest}): {said or 'the engine said it was done, and it is not'}")
-    name, tag = parse_repository_tag(image)
     if "@" not in image and await _at_registry(engine, image, who) == digest:
-        await engine.ask(f"cannot tag {image}", lambda client: client.tag(digest, name, tag or "latest"))
+        await _tag(engine, digest, image)
 
 
 async def all_here(engine: Engine) -> list[Image]:
@@ -71,9 +71,30 @@ def _image(name: str, row: dict[str, Any]) -> Image:
 
 def _names(row: dict[str, Any]) -> list[str]:
     """Its tags, and its digests of repositories that it has no tag of; of one without any, no name."""
-    tags = [tag for tag in row.get("RepoTags") or [] if not tag.startswith("<none>")]
+    tags = [tag for tag in row.get("RepoTags") or [] if not tag.startswith("<none>") and not stands_in(tag)]
     told = {"<none>", *(parse_repository_tag(tag)[0] for tag in tags)}
-    return [*tags, *(known for known in row.get("RepoDigests") or [] if _parted(known)[0] not in told)] or [""]
+    return [*tags, *(known for known in _digests(row) if _parted(known)[0] not in told)] or [""]
+
+
+def _digests(row: dict[str, Any]) -> list[str]:
+    """What registries know it as: those that it was pulled from, and those of the machines that gave it."""
+    given = [meant(tag) for tag in row.get("RepoTags") or [] if stands_in(tag)]
+    return sorted({*(row.get("RepoDigests") or []), *given})
+
+
+async def id_here(engine: Engine, digest: str) -> str:
+    """The id of an image that is here. Raises ImageMissing."""
+    found = await _here(engine, digest)
+    if found is None:
+        raise ImageMissing(f"there is no image {digest} here")
+    return str(found["Id"])
+
+
+async def called(engine: Engine, image: str) -> str:
+    """What the engine itself calls an image that is here: it knows a digest only if it pulled it."""
+    if not _parted(image)[1] or await _look(engine, image) is not None:
+        return image
+    return stand_in(image)
 
 
 async def means(engine: Engine, image: str, id: str) -> bool:
@@ -83,21 +104,41 @@ async def means(engine: Engine, image: str, id: str) -> bool:
     return found is not None and f"{_familiar(name)}:{tag or 'latest'}" in (found.get("RepoTags") or [])
 
 
-async def take(engine: Engine, image: str, id: str, offer: Offer) -> int:
+async def take(engine: Engine, image: str, digest: str, offer: Offer) -> int:
     """Have an image as another machine offers it, and how many bytes came. Raises ImageBroken.
 
-    The name follows only if it means this image there.
+    The name follows only if it means this image there. Which image has the digest that a registry knows is that
+    machine's word: what a registry signs it over is not kept by engines.
     """
+    id = offer.id if _parted(digest)[1] else digest
     came = 0 if await _here(engine, id) else await image_taking.take(engine, id, offer)
     if await _here(engine, id) is None:
         raise ImageBroken(f"the engine said that it took the image {id}, and it did not")
+    if id != digest:
+        await _tag(engine, id, stand_in(digest))
     if offer.current:
-        name, tag = parse_repository_tag(image)
-        await engine.ask(f"cannot tag {image}", lambda client: client.tag(id, name, tag or "latest"))
+        await _tag(engine, id, image)
     return came
 
 
+async def _tag(engine: Engine, id: str, image: str) -> None:
+    name, tag = parse_repository_tag(image)
+    await engine.ask(f"cannot tag {image}", lambda client: client.tag(id, name, tag or "latest"))
+
+
 async def _here(engine: Engine, image: str) -> dict[str, Any] | None:
+    for name in _calls(image):
+        if (found := await _look(engine, name)) is not None:
+            return found
+    return None
+
+
+def _calls(image: str) -> tuple[str, ...]:
+    """What an image may be called here."""
+    return (image, stand_in(image)) if _parted(image)[1] else (image,)
+
+
+async def _look(engine: Engine, image: str) -> dict[str, Any] | None:
     try:
         found = await engine.ask(f"cannot look for the image {image}", _inspected(image))
     except Absent:
@@ -109,8 +150,8 @@ async def _here(engine: Engine, image: str) -> dict[str, Any] | None:
 
 def _identity(image: str, found: dict[str, Any]) -> str:
     repository = _familiar(parse_repository_tag(image)[0])
-    known = sorted(digest for digest in found.get("RepoDigests") or [] if _parted(digest)[0] == repository)
-    return known[0] if known else str(found["Id"])
+    known = [digest for digest in _digests(found) if _parted(digest)[0] == repository]
+    return image if image in known else known[0] if known else str(found["Id"])
 
 
 async def _at_registry(engine: Engine, image: str, who: Credentials | None) -> str:

@@ -84,7 +84,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Offer:
-    """Where an image can be had, once and soon, by whoever shows the `token`.
+    """Where the image of that id can be had, once and soon, by whoever shows the `token`.
 
     `current` says that the name by which it was asked for means this very image there.
     """
@@ -93,6 +93,7 @@ class Offer:
     port: int
     token: str
     current: bool
+    id: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from ctl.lines import read
 from ctl.quantities import size, span
 from ctl.style import Style, harmless
 from ctl.tables import pairs, plural, table
-from daemon.wire import Branched, Deployed, Migrated, Preview, PreviewStep, ServiceResult
+from daemon.wire import Branched, Deployed, Migrated, Preview, PreviewStep, ServiceResult, Supply
 
 PAST = {"create": "created", "replace": "replaced", "remove": "removed", "unchanged": "unchanged"}
 OF = {
@@ -65,7 +65,8 @@ def preview(result: dict[str, Any], style: Style) -> str:
     lines = table(["", "step", "machine", "bytes", "down"], rows, style, right=" bytes").split("\n")
     if 0 <= plan.commit < len(rows):
         lines.insert(1 + plan.commit, style.dim(COMMIT))
-    return "\n".join([f"{what} would take {plural(len(rows), 'step')}:", *lines, *_moves(plan, style)])
+    more = [*_moves(plan, style), *_images(plan, style), *_down(plan, style)]
+    return "\n".join([f"{what} would take {plural(len(rows), 'step')}:", *lines, *more])
 
 
 def _moves(plan: Preview, style: Style) -> list[str]:
@@ -78,6 +79,22 @@ def _moves(plan: Preview, style: Style) -> list[str]:
     ]
     headings = ["volume", "goes to", "about", "rounds", "down for about", "free there"]
     return ["", table(headings, cells, style, right="about")]
+
+
+def _images(plan: Preview, style: Style) -> list[str]:
+    """Where what it needs comes from."""
+    cells = [[harmless(one.image), one.to, _comes(one)] for one in plan.images]
+    return ["", table(["image", "needed on", "comes from"], cells, style)] if cells else []
+
+
+def _comes(one: Supply) -> str:
+    return one.source or {"there": "it is there", "registry": "its registry"}.get(one.by, one.by)
+
+
+def _down(plan: Preview, style: Style) -> list[str]:
+    """Of volumes that go it is said beside them."""
+    said = plan.downtime_s is not None and not plan.moves
+    return ["", pairs([("down for about", span(plan.downtime_s or 0.0))], style)] if said else []
 
 
 def _past(action: str, style: Style) -> str:
@@ -100,5 +117,6 @@ def _places(row: ServiceResult) -> str:
 
 def _step(step: PreviewStep) -> list[str]:
     moved = "" if step.bytes is None else size(step.bytes)
-    down = ", ".join(step.down)
+    lasts = "" if step.downtime_s is None else f" for about {span(step.downtime_s)}"
+    down = ", ".join(step.down) + lasts
     return [harmless(step.says), step.machine, moved, down]

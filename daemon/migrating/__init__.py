@@ -8,7 +8,7 @@ from msgspec import Struct
 from daemon.change import Change
 from daemon.records import Volume
 from daemon.sending import Way
-from daemon.wire import Expected
+from daemon.wire import Foreseen
 from dataplane.dataset import Layout
 
 MOST = 8
@@ -42,15 +42,20 @@ class Move(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """`change` has no data in it, for that goes its own way: `moves`. A preview says what is `expected`."""
+    """`change` has no data in it, for that goes its own way: `moves`. A preview says what is `foreseen`."""
 
     change: Change
     service: str
     source: str
     to: str
     moves: tuple[Move, ...]
-    expected: tuple[Expected, ...] = ()
+    foreseen: Foreseen = Foreseen()
     warnings: tuple[str, ...] = ()
+
+
+def shared(rate: int | None, number: int) -> int | None:
+    """What each of so many streams has of a rate."""
+    return max(1, rate // max(1, number)) if rate else None
 
 
 def rounds(by: str) -> tuple[str, ...]:

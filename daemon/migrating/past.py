@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from daemon.migrating import shared
 from daemon.sending import Way
 from dataplane.dataset import Dataset
 
@@ -43,7 +44,9 @@ def past(way: Way, found: Sequence[Dataset], there: Sequence[Dataset], needed: C
                 along=tuple(one.guid for one in wanted),
             )
         )
-    return Past(tuple(ways), tuple(origins), stored)
+    # They all go at a time.
+    slower = tuple(replace(each, rate=shared(way.rate, len(ways))) for each in ways)
+    return Past(slower, tuple(origins), stored)
 
 
 def _line(dataset: str, found: Sequence[Dataset]) -> list[Dataset]:

@@ -17,7 +17,7 @@ from daemon.planning.places import Places
 from daemon.primitive import By
 from daemon.records import DeployPoint, Head, Namespace, Running, Service, Volume
 from daemon.sending import Way
-from daemon.wire import Expected
+from daemon.wire import Expected, Foreseen, Supply
 from dataplane.dataset import Dataset, Layout
 
 
@@ -176,6 +176,20 @@ def parents(dataset: str) -> tuple[str, str]:
     """The folders of a generation's namespace and of its volume."""
     folder = volume_of(dataset)
     return volume_of(folder), folder
+
+
+def given(change: Change, supplied: Iterable[Supply]) -> Change:
+    """The change, with each image from where it comes."""
+    sources = {(one.to, one.image): one.source for one in supplied}
+    images = tuple(replace(image, source=sources[image.machine, image.name]) for image in change.images)
+    return replace(change, images=images)
+
+
+def foreseen(change: Change, moves: Sequence[Move], supplied: Iterable[Supply]) -> Foreseen:
+    """What a preview says of it all. Who stops before the others start is down, also without volumes."""
+    expected = tuple(told(move) for move in moves)
+    down = max((one.downtime_s for one in expected), default=STARTS) if change.stops else None
+    return Foreseen(expected, tuple(supplied), down)
 
 
 def told(move: Move) -> Expected:

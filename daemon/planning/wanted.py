@@ -94,12 +94,13 @@ class Seen:
         return frozenset().union(*(machine.up for machine in self.machines.values()))
 
     def giver(self, digest: str, machine: str) -> str | None:
-        """Who gives a machine an image that it lacks; nobody one that a registry knows, or that nobody has.
-
-        Rather the machine that was asked than another one: it can be reached.
-        """
+        """Who gives a machine an image that it lacks; nobody one that a registry knows, or that nobody has."""
         if not digest.startswith("sha256:") or digest in self.machines[machine].images:
             return None
+        return self.having(digest)
+
+    def having(self, digest: str) -> str | None:
+        """Who has an image: rather the machine that was asked than another one, because it can be reached."""
         having = [name for name, there in self.machines.items() if digest in there.images]
         return min(having, key=lambda name: (name != self.here, name), default=None)
 

@@ -1,15 +1,17 @@
 """migrate: a service, with its volumes, runs on another machine; nothing that was acknowledged is lost on the way."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
 
 from daemon import changing, sending
 from daemon.belonging import unless_lost
-from daemon.change import Image
 from daemon.changing.feasible import feasible
 from daemon.changing.serving import FLIP
-from daemon.migrating import Move, goals, planning, ways
+from daemon.migrating import Move, goals, planning, shared, ways
 from daemon.migrating import Plan as Plan
+from daemon.migrating.images import supplies
 from daemon.migrating.steps import copying, finishing
 from daemon.migrating.steps import steps as steps
 from daemon.node import Node
@@ -17,10 +19,10 @@ from daemon.planning import Seen, SeenMachine, require_answers
 from daemon.primitive import By, Told, confirm, require
 from daemon.records import Head, Service, Volume
 from daemon.seeing import points_of_all, require_head, require_room, require_service, require_takes, see
-from daemon.wire import Migrate, Migrated, MovedVolume, Refused
+from daemon.wire import Migrate, Migrated, MovedVolume, Refused, Supply
 
 KIND = "migrated"
-UNFIT = ("pool.full", "secret.elsewhere", "volume.foreign", "machine.unreachable")
+UNFIT = ("pool.full", "secret.elsewhere", "volume.foreign", "machine.unreachable", "image.missing")
 """Why one machine cannot take what another one perhaps can."""
 
 
@@ -28,14 +30,28 @@ def claims(ask: Migrate) -> dict[str, Literal["change", "read"]]:
     return {ask.namespace: "change"}
 
 
-async def plan(ask: Migrate, node: Node, by: By) -> Plan:
-    """What is to be left goes to the first place that it fits in; who cannot take it is named if nobody can."""
+NOTHING: Mapping[str, int] = {}
+
+
+async def plan(ask: Migrate, node: Node, by: By, spoken: Mapping[str, int] = NOTHING) -> Plan:
+    """What is to be left goes to the first place that it fits in; who cannot take it is named if nobody can.
+
+    `spoken` are the bytes on each machine that something else is about to take.
+    """
     seen, barred = await see(node), {ask.off: "it is to be left"}
     while True:
         try:
-            return await _planned(ask, barred, seen, node, by)
+            return await _planned(ask, Chances(seen, barred, spoken), node, by)
         except _Unfit as unfit:
             barred[unfit.machine] = unfit.refused.why
+
+
+class Chances(NamedTuple):
+    """What decides which machine can take it: what was seen, who is barred and why, the bytes that are spoken for."""
+
+    seen: Seen
+    barred: Mapping[str, str]
+    spoken: Mapping[str, int]
 
 
 class _Unfit(Exception):
@@ -46,8 +62,9 @@ class _Unfit(Exception):
         super().__init__(machine, refused)
 
 
-async def _planned(ask: Migrate, barred: Mapping[str, str], seen: Seen, node: Node, by: By) -> Plan:
+async def _planned(ask: Migrate, chances: Chances, node: Node, by: By) -> Plan:
     """Raises _Unfit where it is to leave a machine, and one that it was to go to cannot take it."""
+    seen, barred, spoken = chances
     record = await node.records.namespace(ask.namespace)
     cannot = f"cannot migrate {ask.namespace}/{ask.service} {f'off {ask.off}' if ask.off else f'to {ask.to}'}"
     before, service = await require_head(node, ask.namespace, cannot), None
@@ -64,23 +81,25 @@ async def _planned(ask: Migrate, barred: Mapping[str, str], seen: Seen, node: No
     change = await feasible(planning.change(before, after, ask.service, seen, by), node)
     require_answers(change, seen.away)
     points = await points_of_all(node)
-    moves = []
+    slower = replace(ask, rate=shared(ask.rate, len(olds)))
+    moves, supplied = list[Move](), list[Supply]()
     for machine in sorted({*goal.machines, *goal.volumes.values()}):
         arrivals = [old for old in olds if goal.volumes[old.name] == machine]
         to = seen.machines[machine].record
-        going = [(ways.way(ask, old, to, node, by), after.volumes[old.name]) for old in arrivals]
+        going = [(ways.way(slower, old, to, node, by), after.volumes[old.name]) for old in arrivals]
         try:
-            await _require_images([image for image in change.images if image.machine == machine], node.at(machine))
+            needed = [image for image in change.images if image.machine == machine]
+            supplied += await supplies(needed, seen, node, cannot)
             moves += (come := [await ways.looked(way, volume, points, node, by) for way, volume in going])
-            await require_room(node.at(machine), cannot, sum(move.stored for move in come))
+            await require_room(node.at(machine), cannot, spoken.get(machine, 0) + sum(move.stored for move in come))
         except Refused as refused:
             if ask.off and refused.code in UNFIT:
                 raise _Unfit(machine, refused) from refused
             raise
     sources = {old.machine for old in change.goes} | {old.machine for old in olds}
     warnings = [*_away(seen), *(said for move in moves for said in ways.staying(move))]
-    expected = tuple(planning.told(move) for move in moves)
-    return Plan(change, ask.service, ", ".join(sorted(sources)), goal.to, tuple(moves), expected, tuple(warnings))
+    change, foreseen = planning.given(change, supplied), planning.foreseen(change, moves, supplied)
+    return Plan(change, ask.service, ", ".join(sorted(sources)), goal.to, tuple(moves), foreseen, tuple(warnings))
 
 
 def _require_target(ask: Migrate, service: Service, before: Head, seen: Seen, cannot: str) -> None:
@@ -110,13 +129,6 @@ def _why_not(service: Service, to: str, target: SeenMachine) -> str:
         if (has := target.record.labels.get(label)) != value:
             return f"the label {label} of {to} is {has or 'not set'}, not {value}"
     return ""
-
-
-async def _require_images(images: Sequence[Image], target: Node) -> None:
-    """What a registry knows comes from there; of anything else somebody has to have it. Raises ImageMissing."""
-    for image in images:
-        if image.digest.startswith("sha256:") and not image.source:
-            await target.instances.resolve(image.digest, pull="never")
 
 
 def _require_answers(olds: Sequence[Volume], seen: Seen, cannot: str) -> None:

@@ -18,16 +18,16 @@ from daemon.primitive import By, Part, Told, confirm, require
 from daemon.records import Machine, Volume
 from daemon.seeing import points_of_all, require_room, require_takes
 from daemon.volumes import About, about, changed, commit, found
-from daemon.wire import Expected, VolumeChanged, VolumeSend
+from daemon.wire import Expected, Foreseen, VolumeChanged, VolumeSend
 
 KIND = "volume"
 
 
 class Plan(About, frozen=True, kw_only=True):
-    """`move` is the way of the volume's snapshots; a preview says what is `expected`."""
+    """`move` is the way of the volume's snapshots; a preview says what is `foreseen`."""
 
     move: Move
-    expected: tuple[Expected, ...]
+    foreseen: Foreseen
 
 
 def claims(ask: VolumeSend) -> dict[str, Literal["change", "read"]]:
@@ -45,7 +45,7 @@ async def plan(ask: VolumeSend, node: Node, by: By) -> Plan:
     return Plan(
         **about(ask.namespace, ask.volume, head, source, by),
         move=move,
-        expected=(told,),
+        foreseen=Foreseen((told,)),
         warnings=tuple(ways.staying(move)),
     )
 

@@ -1,5 +1,7 @@
 """Moving a service to another machine: what can be asked, and what came of it. Sizes are bytes, durations seconds."""
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 
@@ -28,6 +30,25 @@ class Expected(Struct, frozen=True):
     rounds: int
     free: int
     downtime_s: float
+
+
+class Supply(Struct, frozen=True):
+    """What a preview says of an image that the machine `to` needs: it is `there`, or comes from its `registry`, or from
+    a `machine`, `source`."""
+
+    image: str
+    to: str
+    by: Literal["there", "registry", "machine"]
+    source: str | None = field(name="from", default=None)
+
+
+class Foreseen(Struct, frozen=True):
+    """What is expected of a move: of its volumes, of the images that it needs where it goes, and for how long nobody
+    reaches its service; null where that goes on."""
+
+    moves: tuple[Expected, ...] = ()
+    images: tuple[Supply, ...] = ()
+    downtime_s: float | None = None
 
 
 class MovedVolume(Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from daemon.wire.migrating import Expected
+from daemon.wire.migrating import Expected, Supply
 
 
 class ResultInstance(Struct, frozen=True):
@@ -168,22 +168,27 @@ class BranchDifference(Struct, frozen=True):
 
 
 class PreviewStep(Struct, frozen=True, omit_defaults=True):
-    """`down` names those that nobody reaches from this step until the flip; `bytes` are copied, or given back."""
+    """`down` names those that nobody reaches from this step until the flip; `bytes` are copied, or given back. Where a
+    step stands for a whole move, `downtime_s` tells for about how long they are down."""
 
     says: str
     machine: str
     bytes: int | None = None
     down: list[str] = []
+    downtime_s: float | None = None
 
 
 class Preview(Struct, frozen=True):
     """kind `preview`: what a mutation would do, step by step; steps from number `commit` on cannot be taken back.
-    `moves` are volumes that would go to another machine."""
+    `moves` are volumes that would go to another machine, `images` those that it needs, and `downtime_s` tells for
+    about how long nobody would reach what moves."""
 
     primitive: str
     steps: list[PreviewStep]
     commit: int
     moves: list[Expected] = []
+    images: list[Supply] = []
+    downtime_s: float | None = None
 
 
 class DeployRow(Struct, frozen=True):

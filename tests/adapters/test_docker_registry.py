@@ -12,11 +12,11 @@ import pytest
 
 from runtime.command import detach
 from runtime.instance import Credentials, ImageMissing, RegistryRefused
-from tests.adapters.engines import IMAGE, RealEngine, packed, specification
+from tests.adapters.engines import IMAGE, RealEngine, bare_engine, packed, specification
 
 REGISTRY = "127.0.0.1:5000"
 NAME = f"{REGISTRY}/shop/web"
-GUARDED = "127.0.0.1:5001"
+GUARDED, GOES = "127.0.0.1:5001", "127.0.0.1:5002"
 ANN = Credentials("ann", "her password")
 HASH = "$2y$05$abcdefghijklmnopqrstuuJFF6W8qQkSadvg1xdpCemSarxeAavRy"
 """What htpasswd(1) -B makes of it: the registry takes no other kind."""
@@ -70,12 +70,12 @@ async def listening(folder: Path, address: str) -> int:
             return pid
 
 
-def publish(real: RealEngine, tag: str, content: str) -> None:
+def publish(real: RealEngine, tag: str, content: str, name: str = NAME) -> None:
     """Put an image at the registry, and forget it here."""
-    real.raw.import_image_from_data(packed(content), repository=NAME, tag=tag)
-    told = real.raw.push(NAME, tag=tag)
+    real.raw.import_image_from_data(packed(content), repository=name, tag=tag)
+    told = real.raw.push(name, tag=tag)
     assert "error" not in told, told
-    real.raw.remove_image(f"{NAME}:{tag}", force=True)
+    real.raw.remove_image(f"{name}:{tag}", force=True)
 
 
 def test_an_image_is_fetched_by_digest(real: RealEngine, registry: None) -> None:
@@ -141,6 +141,39 @@ def test_a_tag_that_moved_there_and_not_here_counts_where_it_is_always_asked(rea
         assert await real.instances.resolve(image, pull="missing") == new, "the tag has followed"
 
     asyncio.run(scenario())
+
+
+def test_another_machine_gives_an_image_whose_registry_is_gone(real: RealEngine) -> None:
+    """It is known by the digest of its registry all the same, so it is no other image to any plan."""
+    image = f"{GOES}/shop/web:given"
+
+    async def given(giver: RealEngine, digest: str) -> None:
+        with pytest.raises(ImageMissing):
+            await real.instances.resolve(digest)
+        assert await real.instances.take(image, digest, await giver.instances.offer(image, digest, "m1"))
+        for name in (digest, image):
+            for pull in ("missing", "never"):
+                assert await real.instances.resolve(name, pull=pull) == digest
+        assert (image, digest) in {(each.name, each.digest) for each in await real.instances.images()}
+        await real.instances.fetch(image, digest)
+        wanted = specification(digest)
+        await real.instances.create(wanted, "op-1")
+        await real.instances.start(wanted.id)
+        found = await real.instances.look(wanted.id)
+        assert found is not None
+        assert (found.status, found.image) == ("running", digest)
+        assert await real.instances.take(image, digest, await giver.instances.offer(image, digest, "m1")) == 0
+        real.raw.remove_image(image, force=True)
+        assert (digest, digest) in {(each.name, each.digest) for each in await real.instances.images()}, "without a tag"
+        again = await real.instances.offer(image, digest, "m2")
+        assert await giver.instances.take(image, digest, again) == 0, "and it can be given on"
+
+    with bare_engine() as giver:
+        with serving(GOES, ""):
+            publish(real, "given", "given", f"{GOES}/shop/web")
+            digest = asyncio.run(giver.instances.resolve(image))
+            asyncio.run(giver.instances.fetch(image, digest))
+        asyncio.run(given(giver, digest))
 
 
 def test_what_the_registry_does_not_know(real: RealEngine, registry: None) -> None:

@@ -243,7 +243,7 @@ async def lying(config: bytes, layer: bytes) -> tuple[asyncio.Server, Offer]:
         writer.close()
 
     server = await asyncio.start_server(give, "127.0.0.1", 0)
-    return server, Offer("127.0.0.1", server.sockets[0].getsockname()[1], "token", current=True)
+    return server, Offer("127.0.0.1", server.sockets[0].getsockname()[1], "token", current=True, id="")
 
 
 def test_who_gives_another_image_gives_none(second: RealEngine) -> None:

@@ -75,7 +75,8 @@ class FakeEngine:
     """`programs` are keyed by image, or by the words of a command, which come first.
 
     Every image is here, except `unknown` ones (names or digests) and those `at_registry`, which can be fetched. `built`
-    are those that are named when somebody asks for all of them. `moved` gives a tag another meaning. `ignores` names
+    are those that are named when somebody asks for all of them. Of no registry anything is heard while it is `offline`.
+    `moved` gives a tag another meaning. `ignores` names
     settings (of Bounds) that its kernel does not have. `exists` tells whether the source of a mount does.
     """
 
@@ -86,6 +87,7 @@ class FakeEngine:
     ignores: set[str] = field(default_factory=set)
     moved: dict[str, str] = field(default_factory=dict)
     at_registry: dict[str, str] = field(default_factory=dict)
+    offline: bool = False
     machine: str = "m1"
     built: set[str] = field(default_factory=set)
     fetched: set[str] = field(default_factory=set)
@@ -95,13 +97,18 @@ class FakeEngine:
     # ------------------------------------------------------------------------------------------------ images
 
     async def resolve(self, image: str, *, pull: str = "missing") -> str:
-        if image in self.at_registry:
-            known = f"{image.rpartition(':')[0]}@{self.at_registry[image]}"
-            if pull != "never" or known in self.fetched:
+        if known := self._known(image):
+            if known in self.fetched or (pull != "never" and not self.offline):
                 return known
         elif image not in self.unknown:
             return self._means(image)
         raise ImageMissing(f"cannot find the image {image}, here or at its registry")
+
+    def _known(self, image: str) -> str:
+        """What an image of a registry, or a digest of one, is called by digest; empty for any other."""
+        if image in self.at_registry:
+            return f"{image.rpartition(':')[0]}@{self.at_registry[image]}"
+        return image if "@" in image else ""
 
     async def accepted(self, host: str, user: str, password: bytes) -> None:
         if password == b"wrong":
@@ -116,17 +123,17 @@ class FakeEngine:
             Image("", id, id, 1000) for id in sorted(self.fetched)
         ]
 
-    async def offer(self, image: str, id: str, to: str) -> Offer:
-        if not self._here(id):
+    async def offer(self, image: str, digest: str, to: str) -> Offer:
+        if not self._here(digest):
             raise ImageMissing(f"cannot offer {image} to {to}: it is not here")
-        return Offer(self.machine, 1, id, current=True)
+        return Offer(self.machine, 1, digest, current=True, id=digest)
 
-    async def take(self, image: str, id: str, offer: Offer) -> int:
-        if self._here(id):
+    async def take(self, image: str, digest: str, offer: Offer) -> int:
+        if self._here(digest):
             return 0
-        if offer.token != id:
-            raise ImageBroken(f"the image {id} did not come from {offer.host}: another one came, {offer.token}")
-        return await self.touch(f"engine take {image}", lambda: self._arrive(image, id))
+        if offer.token != digest:
+            raise ImageBroken(f"the image {digest} did not come from {offer.host}: another one came, {offer.token}")
+        return await self.touch(f"engine take {image}", lambda: self._arrive(image, digest))
 
     def _arrive(self, image: str, id: str) -> int:
         self.fetched.add(id)
@@ -136,7 +143,7 @@ class FakeEngine:
     async def fetch(self, image: str, digest: str) -> None:
         if self._here(digest):
             return
-        if digest.startswith("sha256:"):
+        if digest.startswith("sha256:") or self.offline:
             raise ImageMissing(f"the image {image} ({digest}) is not here any more, and no registry knows it")
         await self.touch(f"engine fetch {image}", lambda: self.fetched.add(digest))
 

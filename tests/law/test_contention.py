@@ -65,6 +65,23 @@ def test_who_meets_a_claim_is_refused_and_told_whose_it_is(at: str) -> None:
     scenario(test)
 
 
+def test_a_preview_tells_who_is_at_it() -> None:
+    async def test(world: World, operations: Operations) -> None:
+        async def warned(request: Any) -> list[str]:
+            return (await operations.mutate(request, How(preview=True), "uid 1", ignore)).warnings
+
+        halt, first = await halted(world, operations, "engine stop")
+        doing = "shop: it is being changed by uid 1 since 2026-01-01T00:00:00.000Z (deploy, operation op-cut)"
+        assert doing in await warned(shop(web="2"))
+        assert doing in await warned(Branch("shop", "pr-42")), "also whoever only reads it"
+        assert await warned(Deploy('namespace = "other"\n[services.web]\nimage = "web:1"')) == []
+        halt.go.set()
+        await first
+        assert doing not in await warned(shop(web="2"))
+
+    scenario(test)
+
+
 def test_who_waits_goes_on_once_it_is_free() -> None:
     async def test(world: World, operations: Operations) -> None:
         halt, first = await halted(world, operations, "engine create")

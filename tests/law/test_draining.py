@@ -9,6 +9,7 @@ from msgspec import structs
 from daemon import draining
 from daemon.draining import Draining, burdens
 from daemon.members import Members
+from daemon.migrating import STARTS
 from daemon.records import Claim
 from daemon.store import Store
 from daemon.undertaking import Undertaking
@@ -39,6 +40,7 @@ PINNED = Deploy(
     'namespace = "pinned"\n[services.web]\nimage = "web:1"\nplace = { machine = "m2" }\n'
     '[services.each]\nimage = "web:1"\nreplicas = "global"\n'
 )
+RECREATED = Deploy('namespace = "alone"\n[services.web]\nimage = "web:1"\nupdate = "recreate"\nreplicas = 3\n')
 
 
 def world_of(*first: Mutation) -> World:
@@ -245,8 +247,24 @@ def test_a_preview_shows_all_of_it_and_changes_nothing() -> None:
     assert [step.get("down", []) for step in told.result["steps"][1:]] == [[], ["db"], []]
     [move] = told.result["moves"]
     assert (move["volume"], move["from"]) == ("shop/data", "m2")
+    assert ("db:1", "there") in {(each["image"], each["by"]) for each in told.result["images"]}
     assert told.warnings[0].startswith("pinned/web cannot be moved: no machine fits")
     assert_same(seen(world), before, "after a preview,")
+
+
+def test_a_preview_tells_for_how_long_each_is_down_and_who_is_at_it() -> None:
+    """Also of what has no volume, and cannot run twice; what runs on beside the new one is not down."""
+    steps = drained(world_of(RECREATED), preview=True).result["steps"]
+    [alone] = [step for step in steps if step["says"].startswith("move alone/web")]
+    assert (alone["down"], alone["downtime_s"]) == (["web"], STARTS)
+    world = world_of(shop())
+    asyncio.run(Store(world.kv).claim("shop", Claim("op-late", "m1", "change", "deploy", "bea", NOW)))
+    told = drained(world, preview=True)
+    [held] = [warning for warning in told.warnings if "being changed by bea" in warning]
+    assert held.startswith("shop: ")
+    down = {step["says"].split()[1]: step.get("downtime_s") for step in told.result["steps"][1:]}
+    assert down["shop/db"] == told.result["moves"][0]["downtime_s"] >= STARTS
+    assert down["shop/web"] is None
 
 
 def test_whoever_aborts_it_has_nothing_more_begun() -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from msgspec import structs
 
+from daemon.migrating import Plan
 from daemon.records import Claim
 from daemon.store import Store
 from daemon.wire import Forgo, How, NamespaceRm, Problem, Rollback, VolumeSend
@@ -17,6 +18,7 @@ from tests.law.law import FAILURES, assert_same
 from tests.law.leaving import (
     BACK,
     cut_short,
+    keepers,
     lose,
     losses,
     names,
@@ -62,6 +64,27 @@ def test_as_long_as_something_has_no_place_elsewhere_nothing_is_moved() -> None:
     failure = refused(world)
     assert (failure.code, names(world)) == ("machine.occupied", {"m1", "m2", "m3"})
     assert "shop/db cannot be moved: no machine fits: m1: the pool of m1 is 100 % full" in failure.why
+    assert_same(seen(world), before, "refused, but")
+
+
+def test_what_fits_alone_and_not_together_is_not_moved() -> None:
+    world = world_of(shop(), shop(namespace="other"))
+    for namespace in ("shop", "other"):
+        head = head_of(world, namespace)
+        assert head
+        generation = f"{ROOT}/{namespace}/data/{head.volumes['data'].generation}"
+        world.iron("m2").zfs.kept[generation].content["much"] = bytes(1000)
+    world.iron("m1").zfs.limit = world.iron("m3").zfs.limit = 2000
+    goals = asyncio.run(keepers(world).draining.planned("m2", "ann"))
+    assert {str(one): plan.to for one, plan in goals.items() if isinstance(plan, Plan) and plan.moves} == {
+        "other/db": "m1",
+        "shop/db": "m3",
+    }
+    world.iron("m3").zfs.full = True
+    before = seen(world)
+    failure = refused(world)
+    assert (failure.code, names(world)) == ("machine.occupied", {"m1", "m2", "m3"})
+    assert failure.why.startswith("shop/db cannot be moved: no machine fits: m1: the pool of m1 is")
     assert_same(seen(world), before, "refused, but")
 
 

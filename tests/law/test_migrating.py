@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -30,7 +31,7 @@ from tests.law.leaving import lose
 from tests.law.machines import BACK, PR, SHOP, THERE, shop
 from tests.law.moving import FOLDER, bases, generations, moved
 from tests.law.sound import head_of, require_sound
-from tests.law.world import ROOT, World, ask, boot, ignore, seen
+from tests.law.world import ROOT, World, ask, boot, founded, ignore, seen
 
 SECRET = SecretSet("shop", "token", b"x")
 SEEING = Deploy(
@@ -104,10 +105,14 @@ def test_a_connection_that_breaks_costs_one_snapshot(monkeypatch: pytest.MonkeyP
     assert len(world.iron("m2").transfers.rates) == 4 + 2
 
 
-def test_the_rate_is_for_each_stream() -> None:
+def test_what_goes_at_a_time_shares_the_rate() -> None:
     world = world_of()
     asked(world, structs.replace(THERE, rate=1000))
     assert set(world.iron("m2").transfers.rates) == {1000}
+    two = shop().manifest.replace('data = "/data" }', 'data = "/data", more = "/more" }') + "[volumes.more]\n"
+    world = world_of(structs.replace(shop(), manifest=two))
+    asked(world, structs.replace(THERE, rate=1000))
+    assert set(world.iron("m2").transfers.rates) == {500}
 
 
 def test_a_snapshot_with_a_name_goes_along_and_can_be_restored_there() -> None:
@@ -190,6 +195,44 @@ def test_who_does_not_answer_is_moved_to_or_from_by_nobody(lost: str, request_: 
         asked(world, request_)
     assert (caught.value.code, caught.value.what) == ("machine.unreachable", f"cannot migrate shop/db to {request_.to}")
     assert caught.value.why.startswith(why)
+    assert_same(seen(world), before, "refused, but")
+
+
+def from_registry(*, gone: bool) -> World:
+    """The database's image came from a registry, which nobody can ask any more if it is `gone`."""
+    world = founded(machines=3)
+    for iron in world.irons():
+        iron.instances.at_registry["db:9"] = "sha256:9"
+    assert ask(world, shop(db=9), "op-first") == "done"
+    for iron in world.irons():
+        iron.instances.offline = gone
+    return world
+
+
+def supplied(world: World, request: Migrate = THERE) -> list[dict[str, Any]]:
+    """What a preview says of images."""
+    told = asyncio.run(boot(world).mutate(request, How(preview=True), "ann", ignore))
+    return [dict(each) for each in told.result["images"]]
+
+
+def test_an_image_comes_from_its_registry_else_from_a_machine_that_has_it() -> None:
+    wanted = {"image": "db:9", "to": "m1"}
+    world = from_registry(gone=False)
+    assert supplied(world) == [{**wanted, "by": "registry", "from": None}]
+    world = from_registry(gone=True)
+    assert supplied(world) == [{**wanted, "by": "machine", "from": "m2"}]
+    moved(world, "m1")
+    assert "db@sha256:9" in world.instances.fetched
+    assert supplied(world, Migrate("shop", "db", "m2")) == [{**wanted, "to": "m2", "by": "there", "from": None}]
+
+
+def test_an_image_that_nobody_can_give_is_refused_before_anything_is_done() -> None:
+    world = from_registry(gone=True)
+    world.iron("m2").instances.fetched.clear()
+    before = seen(world)
+    failure = refused(world, THERE)
+    assert failure.code == "image.missing"
+    assert "m1 lacks the image db:9, and no machine that answers has it" in failure.why
     assert_same(seen(world), before, "refused, but")
 
 

@@ -1,5 +1,9 @@
 """How far a step is, for people who wait for it."""
 
+import click
+import pytest
+
+from ctl.flags import Rate
 from ctl.steps import going
 from daemon.wire import Event
 
@@ -20,3 +24,11 @@ def test_what_is_not_known_is_not_shown() -> None:
     assert shown(MIB, None, 5.0) == "1.0 MiB"
     assert shown(0, MIB, 5.0) == "0 B of 1.0 MiB"
     assert shown(MIB, 2 * MIB, 0.0) == "1.0 MiB of 2.0 MiB"
+
+
+def test_how_fast_it_may_go_is_bytes_a_second() -> None:
+    for said in ("20MiB/s", "20MiB", 20 * MIB):
+        assert Rate().convert(said, None, None) == 20 * MIB == 20971520
+    for nonsense in ("fast", "0MiB/s", "20MiB/min"):
+        with pytest.raises(click.BadParameter):
+            Rate().convert(nonsense, None, None)

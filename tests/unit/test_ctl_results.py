@@ -62,6 +62,27 @@ def test_a_preview_shows_where_the_commit_is() -> None:
     ]
 
 
+def test_a_preview_of_a_move_tells_where_images_come_from_and_who_is_down() -> None:
+    steps = [wire.PreviewStep("move shop/web to m2", "m1", None, ["web"], 1.0)]
+    images = [
+        wire.Supply("web:1", "m2", "there"),
+        wire.Supply("db:1", "m2", "registry"),
+        wire.Supply("own:1", "m2", "machine", "m3"),
+    ]
+    assert text("preview", wire.Preview("migrate", steps, 1, [], images, 1.0)) == [
+        "migrate would take 1 step:",
+        "    STEP                  MACHINE   BYTES   DOWN",
+        "1   move shop/web to m2   m1                web for about 1.0 s",
+        "",
+        "IMAGE   NEEDED ON   COMES FROM",
+        "web:1   m2          it is there",
+        "db:1    m2          its registry",
+        "own:1   m2          m3",
+        "",
+        "down for about  1.0 s",
+    ]
+
+
 def test_a_deploy_that_changed_nothing_and_a_service_that_was_stopped() -> None:
     web = wire.ServiceResult("web", "unchanged", [wire.ResultInstance("i1", "m1", "10.210.1.5")])
     assert text("deployed", wire.Deployed("shop", 4, None, [web], [], [], {})) == [

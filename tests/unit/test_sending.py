@@ -102,3 +102,12 @@ def test_a_clone_begins_where_the_target_has_its_origin(
     [one], origins, _ = past(going, found, there, {"x"})
     assert (one.onto, one.origin) == (onto, f"{G}@a" if onto else None)
     assert (one.dataset, one.along, origins) == ("far/op-9-1", ("x",), ("a",) if onto else ())
+
+
+def test_what_was_left_shares_the_rate_of_its_volume() -> None:
+    """Each goes in a stream of its own, at the same time."""
+    left = [Dataset(f"{G}-{guid}", guid, None, {"state": "kept"}) for guid in ("one", "two")]
+    found = [Dataset(G, "now"), *line("a"), *left, *line("x", of=f"{G}-one"), *line("y", of=f"{G}-two")]
+    going = Way("m1", G, "now", "m2", "10.210.2.1", "far/op-9", None, rate=1000)
+    ways, _, _ = past(going, found, [], {"x", "y"})
+    assert [way.rate for way in ways] == [500, 500]
