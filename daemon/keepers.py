@@ -18,7 +18,7 @@ from daemon.operation_ids import new_id
 from daemon.operations import Operations
 from daemon.planning.holders import holders
 from daemon.primitive import require
-from daemon.primitives.machine_rm import require_accepted, said
+from daemon.primitives.machine_rm import require_accepted
 from daemon.volumes.losses import losses
 from daemon.wire import (
     Call,
@@ -142,7 +142,7 @@ class Keepers:
             shown = await self.operations.mutate(Forgo(namespace, request.machine), how, who, tell)
             steps += msgspec.convert(shown.result, Preview).steps
         told = Preview("machine.rm", steps, len(steps))
-        return Success("preview", msgspec.to_builtins(told), None, [f"lost: {said(one)}" for one in lost])
+        return Success("preview", msgspec.to_builtins(told), None, [f"lost: {one}" for one in lost])
 
     async def _resolve(self, machine: str, *, lost: bool = False) -> None:
         """Have each operation of a machine brought to its end that holds a claim: there, or from here if it is `lost`;

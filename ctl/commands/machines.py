@@ -163,17 +163,15 @@ def rm(flags: Flags, name: str, accept_loss: tuple[str, ...], *, force: bool) ->
 
 
 def _accepting(request: wire.MachineRm, flags: Flags) -> wire.MachineRm:
-    """A person types the machine's name before something is lost with it."""
+    """A person types the name of a machine that cannot be fenced; what is lost with it, if anything, is named first."""
     found = read(look(wire.MachineLosses(request.machine), flags).result, wire.Losses)
-    if found.reachable or not found.volumes:
+    if found.reachable:
         return request
-    names = tuple(f"{one.namespace}/{one.name}" for one in found.volumes)
-    question = (
-        f"{request.machine} does not answer, and nobody can make sure that it is off: it has to be. "
-        f"What it alone has of {', '.join(names)} is lost."
-    )
+    lost = f"It alone has {'; '.join(map(str, found.volumes))}: that is lost."
+    lost = lost if found.volumes else "Nothing is known that it alone has."
+    question = f"{request.machine} does not answer, and nobody can make sure that it is off: it has to be. {lost}"
     require_typed(request.machine, question, f"cannot remove {request.machine}", flags)
-    return replace_struct(request, accept_loss=names)
+    return replace_struct(request, accept_loss=tuple(f"{one.namespace}/{one.name}" for one in found.volumes))
 
 
 @command("ls", example="ployzctl machine ls")

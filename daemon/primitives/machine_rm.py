@@ -79,20 +79,8 @@ def require_accepted(found: Sequence[Loss], ask: MachineRm, cannot: str) -> None
     """Raises Refused `machine.data` where something would be lost that nobody has said may be."""
     left = [one for one in found if f"{one.namespace}/{one.name}" not in ask.accept_loss]
     names = " ".join(f"{one.namespace}/{one.name}" for one in left)
-    why = f"{ask.machine} alone has {'; '.join(map(said, left))}"
+    why = f"{ask.machine} alone has {'; '.join(map(str, left))}"
     require(not left, "machine.data", cannot, why, f"--accept-loss {names}, if nobody needs it any more")
-
-
-def said(loss: Loss) -> str:
-    """What is lost of a volume, in words."""
-    numbers = ", ".join(map(str, loss.deploys))
-    what = [
-        "what is in it" if loss.current else "",
-        f"the data of deploy {numbers}" if numbers else "",
-        f"the snapshots {', '.join(loss.snapshots)}" if loss.snapshots else "",
-    ]
-    since = f", but for what {loss.instead.machine} has of {loss.instead.at}" if loss.instead else ""
-    return f"{loss.namespace}/{loss.name} ({', '.join(filter(None, what))}{since})"
 
 
 def _volumes(head: Head, machine: str) -> Iterator[str]:

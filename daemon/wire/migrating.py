@@ -113,6 +113,17 @@ class Loss(Struct, frozen=True):
     snapshots: list[str]
     instead: Instead | None = None
 
+    def __str__(self) -> str:
+        """In words, in a refusal and before it is asked whether it may be lost."""
+        numbers = ", ".join(map(str, self.deploys))
+        what = [
+            "what is in it" if self.current else "",
+            f"the data of deploy {numbers}" if numbers else "",
+            f"the snapshots {', '.join(self.snapshots)}" if self.snapshots else "",
+        ]
+        since = f", but for what {self.instead.machine} has of {self.instead.at}" if self.instead else ""
+        return f"{self.namespace}/{self.name} ({', '.join(filter(None, what))}{since})"
+
 
 class Forgo(Struct, frozen=True, forbid_unknown_fields=True, tag="forgo"):
     """Have a namespace go on without the volumes that it had on a machine that is gone for good: each goes on from what

@@ -10,7 +10,7 @@ from tests.law.cases import Case
 from tests.law.law import ID, prepared, uncut
 from tests.law.machines import BACK, CASES, THERE, shop
 from tests.law.scenarios import require_no_row_lost
-from tests.law.sound import head_of, require_sound
+from tests.law.sound import head_of, in_common, require_sound
 from tests.law.world import ROOT, Crash, Cut, World, ask, restart
 
 FOLDER = f"{ROOT}/shop/data"
@@ -140,6 +140,18 @@ def what_two_machines_have_in_common_outlives_deploys_that_forget() -> None:
     assert {name: len(found) for name, found in generations(world).items()} == {"m1": 1, "m2": 1, "m3": 0}
 
 
+def what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is() -> None:
+    """On the third machine too, which had no part in what has happened since."""
+    world = prepared(Case("in common no more", (shop(keep=1),), shop(), machines=3)).copy()
+    moved(world, "m1", "m3", "m1", "m2")
+    for db in (2, 3):
+        assert ask(world, shop(db=db, keep=1), f"op-deploy-{db}") == "done"
+        require_sound(world, "deployed after moves, but")
+    left = {iron.name: {*bases(world)[iron.name]} - in_common(iron, world) for iron in world.irons()}
+    assert left == {"m1": set(), "m2": set(), "m3": set()}
+    assert all(bases(world).values())
+
+
 def what_was_left_is_purged_and_then_nothing_is_kept_for_it() -> None:
     """Its deploy points have their data where the volume is now."""
     world = prepared(Case("purged", (shop(keep=1), shop(db=2, keep=1)), shop(), machines=3)).copy()
@@ -174,6 +186,7 @@ ALL: tuple[Callable[[], None], ...] = (
     what_a_rollback_left_goes_along,
     what_came_stays_where_its_source_has_gone,
     what_two_machines_have_in_common_outlives_deploys_that_forget,
+    what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is,
     what_was_left_is_purged_and_then_nothing_is_kept_for_it,
     where_common_snapshots_are_gone_all_is_sent_beside_what_is_there,
 )

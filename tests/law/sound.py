@@ -3,10 +3,10 @@
 import msgspec
 
 from daemon.contents import committed
-from daemon.lineage import BASE, COPY
+from daemon.lineage import BASE, COPY, volume_of
 from daemon.planning.names import held
 from daemon.planning.secrets import of
-from daemon.records import Cluster, DeployPoint, Head, Invitation, Namespace, Past, Reservation, Sealed
+from daemon.records import Cluster, DeployPoint, Head, Invitation, Machine, Namespace, Past, Reservation, Sealed
 from dataplane.entry import parts
 from runtime.instance import Mount
 from tests.fakes.zfs import Kept
@@ -28,7 +28,7 @@ def require_sound(world: World, otherwise: str) -> None:
     named = {item.guid for point in points for item in point.data}
     wrongs += [f"the snapshot {guid} of a deploy point is gone" for guid in named - anywhere]
     for iron in world.irons():
-        wrongs += [*_data(iron, heads, named), *_instances(iron, heads), *_files(iron, heads)]
+        wrongs += [*_data(iron, world, heads, named), *_instances(iron, heads), *_files(iron, heads)]
         wrongs += _shown(world, iron, heads)
     assert not wrongs, f"{otherwise} {'; '.join(wrongs)}"
 
@@ -64,11 +64,11 @@ def points_of(world: World) -> list[DeployPoint]:
     return [one.point for one in past if one.point]
 
 
-def _data(iron: Iron, heads: list[Head], named: set[str]) -> list[str]:
+def _data(iron: Iron, world: World, heads: list[Head], named: set[str]) -> list[str]:
     """Names point at generations that owe nothing to others of their volume; what is kept holds what somebody needs.
 
     Deploy points need snapshots (with the guids that are `named`), so do clones in other namespaces, and so does who
-    moves back to a generation that was left, or from one to there.
+    moves back to a generation that was left, or from one to there: the newest that both machines have.
     """
     current = {
         f"{ROOT}/{h.namespace}/{v.name}/{v.generation}"
@@ -87,7 +87,7 @@ def _data(iron: Iron, heads: list[Head], named: set[str]) -> list[str]:
     wrongs += [f"{name} is kept, and mounted" for name in generations - current if kept[name].mounted]
     there = {name: entry.guid for name, entry in kept.items() if "@" in name}
     needed = named & set(there.values())
-    needed |= {kept[name].guid for name in there if "name" in kept[name].marks or kept[name].marks.get("state") == BASE}
+    needed |= {kept[name].guid for name in there if "name" in kept[name].marks} | _for_moves(iron, world, current)
     needed |= {kept[one.origin].guid for name, one in kept.items() if name in current and one.origin}
     holding = {name.partition("@")[0] for name, guid in there.items() if guid in needed}
     wrongs += [f"{name} is left over" for name in generations - current - holding]
@@ -95,6 +95,46 @@ def _data(iron: Iron, heads: list[Head], named: set[str]) -> list[str]:
     origins = {entry.origin for entry in kept.values()}
     wrongs += [f"{name} is left over" for name, guid in there.items() if guid not in needed and name not in origins]
     return wrongs + _folders(kept, generations)
+
+
+def _for_moves(iron: Iron, world: World, current: set[str]) -> set[str]:
+    """What copies are of, also where their volume's machine has gone; what is in common; and of each volume as many
+    older ones as there are other machines, but of those that its current generation has as many as machines that have
+    gone: what became of the others' is only seen to when a deploy point is forgotten."""
+    kept = iron.zfs.kept
+    copies = [name for name, one in kept.items() if "@" not in name and one.marks.get("state") == COPY]
+    found = {kept[iron.zfs.snapshots(name)[-1]].guid for name in copies} | in_common(iron, world)
+    gone = sum(one.state in ("lost", "leaving", "removed") for one in _machines(world))
+    for bases in _bases(iron).values():
+        old = [name for name in bases if kept[name].guid not in found]
+        own = [name for name in old if name.partition("@")[0] in current]
+        left = [name for name in old if name not in own]
+        found |= {kept[name].guid for name in (*own[max(0, len(own) - gone) :], *left[-len(world.irons()) + 1 :])}
+    return found
+
+
+def in_common(iron: Iron, world: World) -> set[str]:
+    """Of each volume the newest that was left for moves, for each of the other machines that has it too."""
+    found, kept = set[str](), iron.zfs.kept
+    for other in world.irons():
+        has = {one.guid for one in other.zfs.kept.values() if other is not iron}
+        for bases in _bases(iron).values():
+            found |= {*[kept[name].guid for name in bases if kept[name].guid in has][-1:]}
+    return found
+
+
+def _bases(iron: Iron) -> dict[str, list[str]]:
+    """The snapshots that were left for moves, oldest first, by volume."""
+    kept, found = iron.zfs.kept, dict[str, list[str]]()
+    left = [name for name, one in kept.items() if "@" in name and one.marks.get("state") == BASE]
+    for name in sorted(left, key=lambda name: kept[name].number):
+        found.setdefault(volume_of(name), []).append(name)
+    return found
+
+
+def _machines(world: World) -> list[Machine]:
+    records = [entry.value for key, entry in world.kv.entries.items() if key.startswith("machines.")]
+    return [msgspec.json.decode(value, type=Machine) for value in records]
 
 
 def _epochs(world: World) -> list[str]:

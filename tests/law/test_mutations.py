@@ -696,6 +696,20 @@ MUTATIONS = (
         ("to_and_fro_leaves_one_generation_each_and_what_they_have_in_common",),
     ),
     Mutation(
+        "leave what a move began from",
+        "daemon/migrating/steps.py",
+        "for one in (*taken[:-1], *needless):",
+        "for one in taken[:-1]:",
+        ("what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is",),
+    ),
+    Mutation(
+        "free nothing that was in common once",
+        "daemon/changing/data.py",
+        "        gone |= {one.guid for one in bases} - needed_later\n",
+        "",
+        ("what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is",),
+    ),
+    Mutation(
         "leave the generation that a volume came from as it was",
         "daemon/migrating/steps.py",
         "        await lineage.retire(source.datasets, way.source)\n",

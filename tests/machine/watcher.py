@@ -1,12 +1,14 @@
 """An outside watcher: every 10 ms, who has which generation mounted, on whichever machine, and which version answers at
 the gateway.
 
-It takes nobody's word: a writer is a process in a container (a process namespace other than the machine's own)
+It takes nobody's word: a writer is a process in a container (in a process namespace below the machine's own)
 that has the dataset in its own table of mounts, mount_namespaces(7); an answer is one that came over the network.
 """
 
+import http.client
 import os
 import re
+import statistics
 import threading
 import time
 import urllib.error
@@ -15,12 +17,15 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from tests.machine.cluster import Cluster
 
 EVERY = 0.01
 """Seconds between looks."""
+MACHINE = 2
+"""How many process namespaces the processes of a machine are in; those of its containers are in one more."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,22 @@ class Answer:
 
 @dataclass
 class Writers:
-    """Which containers have which generations mounted, look by look: those below `roots`, of `machines` that these
-    processes hold. `spans` are the first and the last look (time.monotonic) at which a generation had a writer."""
+    """Which containers have which generations mounted, look by look (`looks` are their times, time.monotonic): those
+    below `roots`, of the local cluster whose control group has this name. `spans` are the first and the last look at
+    which a generation had a writer. Machines may lose their power meanwhile, and come back."""
 
-    machines: tuple[int, ...]
+    cluster: str
     roots: tuple[str, ...]
     known: dict[int, tuple[str, str] | None] = field(default_factory=dict)
     seen: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     together: list[str] = field(default_factory=list)
     spans: dict[str, tuple[float, float]] = field(default_factory=dict)
-    looks: int = 0
+    looks: list[float] = field(default_factory=list)
+
+    def gaps(self) -> tuple[float, float]:
+        """Seconds between one look and the next: the median, and what 95 of 100 are shorter than."""
+        found = [after - before for before, after in pairwise(self.looks)]
+        return statistics.median(found), statistics.quantiles(found, n=20)[-1]
 
     def look(self) -> None:
         """Ask each process once: what it has mounted stays, but for those that are just being started."""
@@ -53,7 +64,7 @@ class Writers:
             del self.known[pid]
         for pid in pids - self.known.keys():
             self._ask(pid)
-        self.looks += 1
+        self.looks.append(time.monotonic())
         holders: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for pid, found in self.known.items():
             if found:
@@ -69,10 +80,8 @@ class Writers:
 
     def _ask(self, pid: int) -> None:
         try:
-            space, cluster = os.readlink(f"/proc/{pid}/ns/pid"), _cluster(self.machines[0])
-            if _cluster(pid) != cluster or space in {
-                os.readlink(f"/proc/{each}/ns/pid") for each in (*self.machines, "self")
-            }:
+            space = os.readlink(f"/proc/{pid}/ns/pid")
+            if cluster_of(pid) != self.cluster or _depth(pid) <= MACHINE:
                 self.known[pid] = None
             elif not Path(f"/proc/{pid}/comm").read_text().startswith("runc"):
                 mounts = Path(f"/proc/{pid}/mountinfo").read_text()
@@ -81,10 +90,16 @@ class Writers:
             return  # it ended while we looked
 
 
-def _cluster(pid: int) -> str:
+def cluster_of(pid: int) -> str:
     """The control group of the local cluster that a process is of: machines of others may have the same names."""
     found = re.search(r":/(ployz-dev-[^/]+)/", Path(f"/proc/{pid}/cgroup").read_text())
     return found[1] if found else ""
+
+
+def _depth(pid: int) -> int:
+    """How many process namespaces a process is in, from ours on: pid_namespaces(7)."""
+    found = re.search(r"^NSpid:(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return len(found[1].split()) if found else 0
 
 
 def _generations(mountinfo: str, roots: tuple[str, ...]) -> list[str]:
@@ -116,7 +131,7 @@ class Asking:
                 status, text = answer.status, answer.read().decode().strip()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read().decode(errors="replace")
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             status, text = 0, str(error)
         self.answers.append(Answer(sent, time.time(), status, text))
 
@@ -131,8 +146,8 @@ class Watch:
     """Looks and asks for as long as the `with` lasts: writers on these machines, `GET /version`, `POST /rows`."""
 
     def __init__(self, cluster: Cluster, machines: tuple[str, ...] = ("m1",)) -> None:
-        holders = tuple(cluster.on(name).holder() for name in machines)
-        self.writers = Writers(holders, tuple(f"ployz-{name}/ployz" for name in machines))
+        roots = tuple(f"ployz-{name}/ployz" for name in machines)
+        self.writers = Writers(cluster_of(cluster.on(machines[0]).holder()), roots)
         self.versions = Asking(f"{cluster.url}/version")
         self.rows = Asking(f"{cluster.url}/rows", "POST")
         self._over = threading.Event()

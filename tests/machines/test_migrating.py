@@ -7,6 +7,7 @@ whoever sends, receives, coordinates or asks is killed.
 import json
 import secrets
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.machine.clients import watching
 from tests.machine.cluster import Cluster, wait_until
-from tests.machine.cutting import says
+from tests.machine.cutting import lines, says
 from tests.machine.test_watched import MILLISECOND, moment
 from tests.machine.watcher import Watch
 from tests.machines.moves import (
@@ -37,6 +38,11 @@ from tests.machines.moves import (
     written_to,
 )
 
+OFTEN = 0.05
+"""Seconds between one look at all machines and the next: half of them are closer together, on a busy machine too."""
+SHORTLY = 0.5
+"""Seconds before the stop of a database within which somebody got an answer."""
+
 
 @pytest.fixture(scope="module")
 def shop(many: Cluster) -> Iterator[Cluster]:
@@ -51,9 +57,26 @@ def migrated(shop: Cluster, to: str, *words: str) -> Any:
     return volume
 
 
+def migrated_slowly(shop: Cluster, to: str) -> Any:
+    """Likewise; and whoever waits for it hears how far it is."""
+    ran = shop.plain("--events", "migrate", "apply", "shop/db", "--to", to, "--rate", RATE)
+    assert ran.code == 0, ran.out + ran.err
+    *events, ended = map(json.loads, ran.out.splitlines())
+    told = [one for one in events if one["kind"] == "doing" and "copy data" in one["step"] and "bytes" in one]
+    bytes = [one["bytes"] for one in told]
+    assert len(told) >= 2, events
+    assert bytes == sorted(bytes)
+    assert bytes[0] < bytes[-1], "it has moved on"
+    assert {one["total"] for one in told} == {told[0]["total"]}
+    assert told[0]["total"] > bytes[0]
+    assert where(shop) == to
+    [volume] = ended["result"]["volumes"]
+    return volume
+
+
 def test_it_moves_under_load_and_moving_back_sends_what_changed(shop: Cluster) -> None:
     with written_to(shop):
-        there = migrated(shop, "m2")
+        there = migrated_slowly(shop, "m2")
     shop.done("restart", "shop/db")
     with written_to(shop):
         back = migrated(shop, "m1")
@@ -80,8 +103,19 @@ def test_whoever_sees_all_machines_sees_one_writer_and_answers_of_the_head_alone
             wait_until(lambda: len(watch.rows.good()) > before + 10, "rows are written still")
         written, new = dict(shop.on(where(shop)).rows()), present(shop)
     require_head_alone(shop, watch, operation, (old, new), written)
+    median, most = watch.writers.gaps()
+    shown = f"looked every {median * 1000:.0f} ms, 95 of 100 times within {most * 1000:.0f} ms"
+    assert median <= OFTEN, shown
+    print(shown)
     with pytest.raises(AssertionError):
         require_head_alone(shop, watch, operation, (new, old), written)
+
+
+def begins(shop: Cluster, operation: str, words: str) -> float:
+    """When the journal says that a step began, in seconds since the epoch."""
+    events = [json.loads(line) for line in lines(shop.journal(operation))[1:-1]]
+    [at] = [one["at"] for one in events if one["kind"] == "doing" and words in one["step"]]
+    return datetime.fromisoformat(at).timestamp()
 
 
 def require_head_alone(
@@ -99,6 +133,9 @@ def require_head_alone(
     late = [answer for answer, by in told if by != new and answer.sent > committed + MILLISECOND]
     assert (early, late) == ([], [])
     assert {by for _, by in told} == {old, new}
+    stops = begins(shop, operation, "stop shop-db")
+    last = max((answer.came for answer, by in told if by == old and answer.came <= stops), default=0.0)
+    assert stops - last <= SHORTLY, f"the last answer before the stop came {stops - last:.3f} s before it"
 
 
 def test_the_watcher_sees_a_second_writer_wherever_it_is(shop: Cluster) -> None:

@@ -13,7 +13,7 @@ from tests.machine.cluster import Cluster, wait_until
 from tests.machine.cutting import says
 from tests.machine.test_full import leave_nothing, zfs
 from tests.machines.moves import MACHINES, another, datasets, moved, placed, where, written_to
-from tests.machines.remains import require_nothing_left
+from tests.machines.remains import marks, require_nothing_left
 
 LAB = (
     'namespace = "lab"\n[services.one]\nruntime = "host"\ncommand = ["sleep", "%d"]\n'
@@ -121,6 +121,19 @@ def to(lab: Cluster, machine: str) -> Any:
     return volume
 
 
+def left_on(lab: Cluster) -> dict[str, list[str]]:
+    """The generations of the volume on each machine."""
+    return {
+        name: [one for one in lab.on(name).datasets() if "/lab/data/" in one and "@" not in one] for name in MACHINES
+    }
+
+
+def bases(lab: Cluster, machine: str) -> list[str]:
+    """The snapshots that were left there for moves back."""
+    told = marks(lab.on(machine), "ployz:state").items()
+    return [name for name, state in told if state == "base" and "/lab/data/" in name]
+
+
 def test_to_and_fro_among_deploys_rollbacks_and_branches(lab: Cluster) -> None:
     first, wanted = lab.done("history", "lab")["deploys"][-1]["number"], ["first"]
     for machine in ("m2", "m1", "m2", "m1"):
@@ -129,6 +142,8 @@ def test_to_and_fro_among_deploys_rollbacks_and_branches(lab: Cluster) -> None:
         assert lab.deployed(LAB % 1001)["previous"] is None, "the same manifest changes nothing"
     assert notes(lab) == wanted
     require_nothing_left(lab, "lab", MACHINES)
+    assert {name: len(found) for name, found in left_on(lab).items()} == {"m1": 1, "m2": 1, "m3": 0}
+    assert {name: len(bases(lab, name)) for name in MACHINES} == {"m1": 1, "m2": 1, "m3": 0}
     lab.done("branch", "apply", "lab", "branch")
     lab.done("volume", "snapshot", "lab/data", "named")
     to(lab, "m2")

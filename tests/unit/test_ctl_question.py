@@ -4,9 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
+from daemon import wire
+from tests.fakes.ployzd import Scene, answering, daemon
 from tests.fakes.terminal import ployzctl, terminal
 
+FORCE = ("--json", "machine", "rm", "m2", "--force", "--socket")
+LEFT = wire.Instead("m1", "op-first", "op-second", "2026-01-31T13:05:00Z")
+LOST = (
+    wire.Loss("shop", "data", True, [3], [], LEFT),
+    wire.Loss("shop", "files", True, [], ["before"]),
+)
+REMOVED = wire.Success("machine_removed", to_builtins(wire.MachineRemoved("id-2", "m2", False)), "op-aaaaaaaaaaaa")
 PURGE = ("namespace", "rm", "shop", "--purge", "--socket", "/nowhere")
 
 
@@ -37,6 +47,48 @@ def test_a_person_types_the_name_or_nothing_happens(typed: bytes, code: int, say
         person.types(typed)
         assert person.ends() == code
         assert says in person.seen
+
+
+def losing(*volumes: wire.Loss, reachable: bool = False) -> Scene:
+    """A daemon that tells what would be lost with m2."""
+    return answering(wire.Success("losses", to_builtins(wire.Losses("m2", reachable, [*volumes]))))
+
+
+def test_with_another_name_no_machine_is_removed() -> None:
+    with daemon(losing(*LOST)) as playing:
+        with terminal(*FORCE, playing.socket) as person:
+            person.until("Type m2 if it is meant")
+            person.types(b"m3\n")
+            assert person.ends() == 3
+            assert "question.differs" in person.seen
+        assert playing.asked() == [wire.MachineLosses("m2")]
+    asked = " ".join(person.seen.split())
+    assert "it is off: it has to be" in asked
+    assert "shop/data (what is in it, the data of deploy 3, but for what m1 has of 2026-01-31T13:05:00Z)" in asked
+    assert "shop/files (what is in it, the snapshots before)" in asked
+
+
+@pytest.mark.parametrize(
+    ("lost", "says", "accepts"),
+    [(LOST, "that is lost", ("shop/data", "shop/files")), ((), "Nothing is known that it alone has", ())],
+)
+def test_its_name_accepts_what_is_lost_with_it(
+    lost: tuple[wire.Loss, ...], says: str, accepts: tuple[str, ...]
+) -> None:
+    with daemon(losing(*lost), answering(REMOVED)) as playing:
+        with terminal(*FORCE, playing.socket) as person:
+            assert says in person.until("Type m2 if it is meant")
+            person.types(b"m2\n")
+            assert person.ends() == 0
+        assert playing.asked() == [wire.MachineLosses("m2"), wire.MachineRm("m2", True, accepts)]
+
+
+def test_of_a_machine_that_answers_nothing_is_asked() -> None:
+    with daemon(losing(*LOST, reachable=True), answering(REMOVED)) as playing:
+        with terminal(*FORCE, playing.socket) as person:
+            assert person.ends() == 0
+            assert "Type m2" not in person.seen
+        assert playing.asked() == [wire.MachineLosses("m2"), wire.MachineRm("m2", True)]
 
 
 @pytest.mark.parametrize(

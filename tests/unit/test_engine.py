@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from daemon import engine
 from daemon.engine import Engine
 from daemon.journal import Heading, Story
 from daemon.node import Node
 from daemon.primitive import Commit, Part, Step, Together, Told
-from daemon.wire import Stuck, TakenBack
+from daemon.wire import Event, Stuck, TakenBack
 
 NOTHING: Any = None
 NO_NODE = Node("m1", "", "", *[NOTHING] * 11)  # these steps touch nothing
@@ -113,17 +114,17 @@ def test_order(tmp_path: Path, fails: str, ends: Any, trace: str) -> None:
 def test_resuming_what_is_stuck_does_only_what_is_left(
     tmp_path: Path, first: str, then: str, ends: Any, trace: str
 ) -> None:
-    told, engine = story(tmp_path), Engine(NO_NODE, patience=())
+    told, running = story(tmp_path), Engine(NO_NODE, patience=())
     with pytest.raises(Stuck):
-        asyncio.run(engine.run(told, Scripted(first), {}))
+        asyncio.run(running.run(told, Scripted(first), {}))
     again = Story.read(told.file)
     assert again
     scripted = Scripted(then)
     if isinstance(ends, str):
-        assert asyncio.run(engine.resolve(again, scripted, {})) == ends
+        assert asyncio.run(running.resolve(again, scripted, {})) == ends
     else:
         with pytest.raises(ends):
-            asyncio.run(engine.resolve(again, scripted, {}))
+            asyncio.run(running.resolve(again, scripted, {}))
     assert scripted.trace == trace.split()
 
 
@@ -249,3 +250,40 @@ def test_events_say_where_a_step_is_done_unless_all_are_done_here(
     assert kept
     for kind in ("doing", "done"):
         assert [event.machine for event in kept.events if event.kind == kind] == told
+
+
+@dataclass
+class Copying(Scripted):
+    """A step on another machine that is under way until it has told three times how far it is."""
+
+    def steps(self, plan: Any, node: Node) -> list[Part]:
+        enough, told = asyncio.Event(), iter((None, 4, 7))
+
+        async def copied() -> None:
+            await enough.wait()
+
+        async def moved() -> int | None:
+            now = next(told, 10)
+            if now == 7:
+                enough.set()
+            return now
+
+        commit = Commit("commit", do=self.touch("commit:do"), settle=self.touch("settle"))
+        return [Step("copy", do=copied, bytes=12, moved=moved, machine="m2"), commit]
+
+
+def test_whoever_listens_hears_how_far_a_step_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing follows from it, so only what came in all is written down; what nobody knows yet is not said."""
+    monkeypatch.setattr(engine, "SHOWS", 0.0)
+    told, heard = story(tmp_path), list[Event]()
+    told.listeners.append(heard.append)
+    asyncio.run(Engine(NO_NODE, patience=()).run(told, Copying(""), {}))
+    shown = [one for one in heard if one.total is not None]
+    assert [(one.bytes, one.total, one.machine, one.step) for one in shown][:2] == [
+        (4, 12, "m2", "0 copy"),
+        (7, 12, "m2", "0 copy"),
+    ]
+    written = Story.read(told.file)
+    assert written
+    counted = [(one.kind, one.bytes) for one in written.events if one.step == "0 copy"]
+    assert counted == [("doing", None), ("done", 10)]
