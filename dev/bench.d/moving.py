@@ -1,5 +1,5 @@
-"""A database with little and with much data moves between two machines, beside a stop and a start of it where it is,
-and beside `zfs send` into `zfs receive` by hand over the same link."""
+"""A database with little and with much data moves between two machines, beside a stop and a start of it where it is;
+beside `zfs send` into `zfs receive` by hand over the same link; and beside a stop, that, and a start there."""
 
 import os
 import shutil
@@ -28,7 +28,8 @@ MORE, SHARE = 0.5, 0.95
 """Seconds that a move may be down beyond a stop and a start; what it is to carry, of what is carried by hand."""
 SHOP = "shop.localhost"
 PLACED = demo(1, quota='"8GiB"').replace("[services.db]", '[services.db]\nplace = { machine = "m1" }')
-PORT = 9099
+PORT, HAND = 9099, "ployz-m2/hand"
+PLACE = ("10.210.2.1", str(PORT))
 RECEIVE = (
     "import socket, subprocess, sys; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); c, _ = s.accept(); "
     "sys.exit(subprocess.run(['zfs', 'receive', '-u', sys.argv[3]], stdin=c).returncode)"
@@ -64,13 +65,13 @@ def _of(cluster: Cluster, before: int, size: int) -> list[Figure]:
     rate, hand_rate = _rate(cluster, told), bytes / by_hand
     back = _changed(cluster)
     gaps = [first, *(_timed(cluster, ("m2", "m1")[turn % 2])[0] for turn in range(2 * ROUNDS))]
-    least, most = median(floor), median(gaps)
+    least, most, whole = median(floor), median(gaps), _whole(cluster)
     beside = f"`docker stop` and `docker start`: {shown(floor)}"
-    whole = f"stopped, copied by hand, started: {least + by_hand:.2f} s"
     return [
         Figure(f"nobody answers while {size} MB move", shown(gaps), beside, f"{most - least:+.2f} s",
                f"≤ {MORE:g} s more", most <= least + MORE, len(gaps)),
-        Figure(f"the same, {size} MB", shown(gaps), whole, f"{(least + by_hand) / most:.1f} times as long"),
+        Figure(f"the same, {size} MB", shown(gaps), f"stopped, copied whole and started there by hand: {whole:.2f} s",
+               f"{whole / most:.1f} times as long"),
         Figure(f"{size} MB to another machine", f"{rate / 1e6:.0f} MB/s", f"by hand: {hand_rate / 1e6:.0f} MB/s",
                f"{rate / hand_rate:.2f}", f"≥ {SHARE:g}", rate >= SHARE * hand_rate),
         Figure(f"a move back of {size} MB after 1 % changed", f"{back / 1e6:.1f} MB",
@@ -162,19 +163,62 @@ def _rate(cluster: Cluster, told: Any) -> float:
 
 def _by_hand(cluster: Cluster) -> tuple[float, int]:
     """How long a full copy of it takes by hand from m1 to m2, and how many bytes that is."""
-    [row] = cluster.done("volume", "ls", "shop")["volumes"]
-    snapshot, there = f"ployz-m1/ployz/shop/data/{row['generation']}@hand", cluster.on("m2")
+    snapshot = _of_now(cluster)
     cluster.inside("zfs", "snapshot", snapshot)
     size = int(cluster.inside("sh", "-c", f"zfs send {snapshot} | wc -c", within=600))
-    place = ("10.210.2.1", str(PORT))
-    receiving = threading.Thread(target=there.inside, args=("python3", "-c", RECEIVE, *place, "ployz-m2/hand@hand"),
-                                 kwargs={"within": 600})  # fmt: skip
-    receiving.start()
-    wait_until(lambda: f":{PORT}" in there.inside("ss", "-ltn"), "somebody listens")
+    receiving = _receiving(cluster.on("m2"))
     began = time.monotonic()
-    cluster.inside("python3", "-c", SEND, *place, snapshot, within=600)
+    cluster.inside("python3", "-c", SEND, *PLACE, snapshot, within=600)
     receiving.join()
     took = time.monotonic() - began
-    there.inside("zfs", "destroy", "-r", "ployz-m2/hand")
-    cluster.inside("zfs", "destroy", snapshot)
+    _forget(cluster, snapshot)
     return took, size
+
+
+def _whole(cluster: Cluster) -> float:
+    """How long the database is down that is stopped on m1, copied whole, and started on m2 by hand; it is put back."""
+    there, name, snapshot = cluster.on("m2"), cluster.database(), _of_now(cluster)
+    image, receiving = cluster.docker("inspect", "-f", "{{.Image}}", name), _receiving(there)
+    began = time.monotonic()
+    cluster.docker("stop", "-t", "10", name)
+    cluster.inside("zfs", "snapshot", snapshot)
+    cluster.inside("python3", "-c", SEND, *PLACE, snapshot, within=600)
+    receiving.join()
+    there.inside("zfs", "set", "mountpoint=/run/hand", HAND)
+    there.inside("zfs", "mount", HAND)
+    data = ("--shm-size", "64m", "-v", "/run/hand:/var/lib/postgresql/data")
+    there.docker("run", "-d", "--name", "hand", "--network", "none", *data, image)
+    wait_until(lambda: _accepts(there), "it answers on the other machine")
+    took = time.monotonic() - began
+    there.docker("rm", "-f", "hand")
+    cluster.docker("start", name)
+    _forget(cluster, snapshot)
+    return took
+
+
+def _accepts(there: Cluster) -> bool:
+    try:
+        there.docker("exec", "hand", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "shop", "-d", "shop")
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _of_now(cluster: Cluster) -> str:
+    """The snapshot of the volume on m1 that is copied by hand."""
+    [row] = cluster.done("volume", "ls", "shop")["volumes"]
+    return f"ployz-m1/ployz/shop/data/{row['generation']}@hand"
+
+
+def _receiving(there: Cluster) -> threading.Thread:
+    """Somebody who listens, and receives one stream."""
+    words = ("python3", "-c", RECEIVE, *PLACE, f"{HAND}@hand")
+    receiving = threading.Thread(target=there.inside, args=words, kwargs={"within": 600})
+    receiving.start()
+    wait_until(lambda: f":{PORT}" in there.inside("ss", "-ltn"), "somebody listens")
+    return receiving
+
+
+def _forget(cluster: Cluster, snapshot: str) -> None:
+    cluster.on("m2").inside("zfs", "destroy", "-r", HAND)
+    cluster.inside("zfs", "destroy", snapshot)
