@@ -80,7 +80,7 @@ class Keepers:
             return await self._shown(request, how, who, tell)
         if not (how.op_id and self.operations.story(how.op_id)):
             await self._require_removable(request, who, tell)
-            there = await self._is_there(request)
+            there = await self._is_there(request.machine)
             if there:
                 await self._resolve(request.machine)
                 await self._empty(request, how, who, tell)
@@ -96,13 +96,13 @@ class Keepers:
     async def _shown(self, request: MachineRm, how: How, who: str, tell: Tell) -> Success:
         """The first of the operations that it takes."""
         await self._require_removable(request, who, tell)
-        there = await self._is_there(request)
+        there = await self._is_there(request.machine)
         then = [f"then {request.machine} is removed"]
         if await self._misplaced((request.machine,)):
             then = ["then the records are moved off it", *then]
         if there and await self.draining.burdens(request.machine):
             shown = await self.draining.preview(MachineDrain(request.machine), how, who, tell)
-        elif not there and (lost := (await self._lost(request.machine))[0]):
+        elif not there and (lost := await self._lost(request.machine)):
             shown = await self._shown_forgone(request, lost, how, who, tell)
         elif len(then) > 1:
             shown = await self.operations.mutate(StoreMove((request.machine,)), how, who, tell)
@@ -114,12 +114,12 @@ class Keepers:
         after = [f"{each}, by an operation of its own" for each in then]
         return structs.replace(shown, warnings=[*shown.warnings, *after])
 
-    async def _is_there(self, request: MachineRm) -> bool:
+    async def _is_there(self, machine: str) -> bool:
         """One that was lost is so for good, whether or not it answers again."""
-        if request.machine == self.mesh.membership.name:
+        if machine == self.mesh.membership.name:
             return True
-        now, _ = await self.members.machine(request.machine)
-        return not (now and now.state == "lost") and await self.mesh.answers(request.machine)
+        now, _ = await self.members.machine(machine)
+        return not (now and now.state == "lost") and await self.mesh.answers(machine)
 
     async def _empty(self, request: MachineRm, how: How, who: str, tell: Tell) -> None:
         """Raises Refused `machine.occupied` before anything is moved, if something cannot be."""
@@ -161,16 +161,15 @@ class Keepers:
 
     async def losses(self, machine: str) -> Success:
         """kind `losses`: what would be lost with a machine."""
-        found, there = await self._lost(machine)
-        return Success("losses", msgspec.to_builtins(Losses(machine, machine in there, found)))
+        found = await self._lost(machine)
+        return Success("losses", msgspec.to_builtins(Losses(machine, await self._is_there(machine), found)))
 
-    async def _lost(self, machine: str) -> tuple[list[Loss], set[str]]:
+    async def _lost(self, machine: str) -> list[Loss]:
         """Raises Refused `machine.missing`."""
         machines, node = await self.members.machines(), self.operations.means.engine.node
         why = f"there is no machine {machine}"
         require(machine in machines, "machine.missing", f"cannot tell what is lost with {machine}", why)
-        there = await answering(machines, node)
-        return await losses(machine, node, there), there
+        return await losses(machine, node, await answering(machines, node))
 
     async def _give_up(self, request: MachineRm, who: str, tell: Tell) -> None:
         """Have nobody wait for a machine any more, which may have a claim on the cluster itself. Raises Refused
@@ -188,7 +187,7 @@ class Keepers:
 
     async def _accepted(self, request: MachineRm) -> list[Loss]:
         """What is lost with a machine. Raises Refused `machine.data` unless somebody has said that all of it may be."""
-        found, _ = await self._lost(request.machine)
+        found = await self._lost(request.machine)
         require_accepted(found, request, f"cannot remove {request.machine}")
         return found
 
@@ -211,7 +210,8 @@ class Keepers:
             await self.operations.mutate(request, How(preview=True), who, tell)
         except Refused as refused:
             changes = {"machine.here", "machine.store"}
-            changes |= {"machine.occupied", "machine.data"} if await self._is_there(request) or request.force else set()
+            if request.force or await self._is_there(request.machine):
+                changes |= {"machine.occupied", "machine.data"}
             if refused.code not in changes:
                 raise
 

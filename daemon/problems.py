@@ -87,14 +87,28 @@ def code(failure: BaseException | None) -> str:
 
 
 VERBS = {
+    "forgo": "go on without what is lost of",
+    "image.distribute": "distribute images in",
+    "machine.admit": "let a machine into",
+    "machine.invite": "invite a machine into",
+    "machine.lost": "give up",
+    "machine.revoke": "revoke an invitation of",
+    "machine.rm": "remove",
+    "mesh.destroy": "destroy the mesh of",
+    "mesh.init": "make a mesh for",
     "namespace.rm": "remove",
     "registry.login": "log in to a registry",
     "registry.logout": "log out of a registry",
     "run": "run a command as",
     "secret.rm": "remove a secret of",
-    "secret.rotate": "seal the secrets anew",
+    "secret.rotate": "seal anew the secrets of",
     "secret.set": "set a secret of",
-    **{f"volume.{verb}": verb for verb in ("export", "fork", "import", "purge", "resize", "restore", "snapshot")},
+    "store.move": "move the records of",
+    **{f"machine.{verb}": verb for verb in ("drain", "label", "undrain")},
+    **{
+        f"volume.{verb}": verb
+        for verb in ("export", "fork", "import", "purge", "resize", "restore", "send", "snapshot")
+    },
 }
 """What is done, where the request's own name is no word for it."""
 
@@ -105,9 +119,10 @@ def cannot(primitive: str, names: Iterable[str] = ()) -> str:
 
 
 def names(request: Mapping[str, Any], namespaces: Iterable[str]) -> list[str]:
-    """What a request is about: its volume or service, or the namespaces that it claims."""
+    """What a request is about: its volume or service, its machine, or what it claims."""
     whole = ["/".join((request["namespace"], request[one])) for one in ("volume", "service") if request.get(one)]
-    return whole or list(namespaces)
+    machine = [request["machine"]] if "machine" in request and "namespace" not in request else []
+    return whole or machine or list(namespaces)
 
 
 def reason(failure: BaseException) -> str:

@@ -22,7 +22,7 @@ from daemon.seeing import points_of_all, require_head, require_room, require_ser
 from daemon.wire import Migrate, Migrated, MovedVolume, Refused, Supply
 
 KIND = "migrated"
-UNFIT = ("pool.full", "secret.elsewhere", "volume.foreign", "machine.unreachable", "image.missing")
+UNFIT = ("pool.full", "volume.foreign", "machine.unreachable", "image.missing")
 """Why one machine cannot take what another one perhaps can."""
 
 

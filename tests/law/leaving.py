@@ -109,7 +109,7 @@ def cut_short(world: World, cut: Cut) -> Iterator[None]:
 
 
 def losses(world: World, machine: str = "m2") -> dict[str, Loss]:
-    return {f"{one.namespace}/{one.name}": one for one in asyncio.run(keepers(world)._lost(machine))[0]}
+    return {f"{one.namespace}/{one.name}": one for one in asyncio.run(keepers(world)._lost(machine))}
 
 
 def rows(world: World) -> set[str]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from msgspec import structs
 
+from daemon.members import Members
 from daemon.migrating import Plan
 from daemon.records import Claim
 from daemon.store import Store
@@ -203,6 +204,17 @@ def test_wherever_that_is_cut_the_same_again_goes_on() -> None:
         at += EVERY
         world.close()
     assert at > 20
+
+
+def test_one_that_was_lost_is_so_also_where_it_answers_again() -> None:
+    world = world_of()
+
+    def told() -> bool:
+        return bool(asyncio.run(keepers(world).losses("m2")).result["reachable"])
+
+    assert told()
+    asyncio.run(Members(world.kv).amend("m2", lambda now: structs.replace(now, state="lost")))
+    assert not told()
 
 
 def test_one_that_answers_is_not_forgone() -> None:

@@ -57,6 +57,8 @@ def test_refused_says_what_to_try_and_leaves_refusals_as_they_are() -> None:
         ("volume.import", {"namespace": "shop", "volume": "data"}, ["shop"], "cannot import shop/data"),
         ("run", {"namespace": "shop", "service": "web"}, [], "cannot run a command as shop/web"),
         ("namespace.rm", {"namespace": "shop"}, ["shop"], "cannot remove shop"),
+        ("machine.lost", {"machine": "m2"}, ["the cluster"], "cannot give up m2"),
+        ("mesh.init", {"name": "prod"}, ["the cluster"], "cannot make a mesh for the cluster"),
         ("branch", {"source": "shop", "target": "pr-42"}, ["shop", "pr-42"], "cannot branch shop, pr-42"),
         ("registry.login", {"host": "example.com"}, [], "cannot log in to a registry"),
     ],
