@@ -1,7 +1,6 @@
 """volume purge: a named snapshot, a generation that is kept, or a copy is destroyed; nothing that is needed ever is."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -45,7 +44,9 @@ async def plan(ask: VolumePurge, node: Node, by: By) -> Plan:
     head = (await node.records.namespace(ask.namespace)).head
     there, target = await _found(ask, head, cannot, node)
     below, gone = await there.datasets.below(there.datasets.root), await _gone(ask, head, there.machine, node)
-    points, pools = needs.by_points(await points_of_all(node), gone), await _pools(node)
+    volume = head.volumes.get(ask.volume) if head and ask.copy else None
+    pools = await _pools(node, volume.machine if volume else "")
+    points = needs.by_points(await points_of_all(node), gone)
     needed = needs.merged(points, copies.needed(there.machine, [head] if head else [], pools))
     if ask.snapshot:
         others = [
@@ -55,7 +56,6 @@ async def plan(ask: VolumePurge, node: Node, by: By) -> Plan:
         others = needs.of_generation(target.name, needed, below, (), gone)
     hint = f"ployzctl volume snapshots {ask.namespace}/{ask.volume}"
     require(not others, "purge.needed", cannot, f"it is needed: {', '.join(others)}", hint)
-    volume = head.volumes.get(ask.volume) if head and ask.copy else None
     return Plan(
         **about(ask.namespace, ask.volume, head, there, by),
         target=target.name,
@@ -82,13 +82,17 @@ def _what(ask: VolumePurge) -> str:
     return f"{ask.namespace}/{ask.volume}{called}" + (f", copy on {ask.copy}" if ask.copy else "")
 
 
-async def _pools(node: Node) -> dict[str, list[Dataset]]:
+async def _pools(node: Node, source: str) -> dict[str, list[Dataset]]:
     """What machines have, for the sake of copies. Those that do not answer are left out: all that a copy there would
-    miss is a beginning, so the next one is sent whole."""
+    miss is a beginning, so the next one is sent whole. But as long as the `source` of a copy does not, that copy is all
+    that there is. Raises Refused `machine.unreachable`."""
     pools = {}
     for name in await node.members.machines():
-        with suppress(Refused):
+        try:
             pools[name] = await node.at(name).datasets.below(node.at(name).datasets.root)
+        except Refused:
+            if name == source:
+                raise
     return pools
 
 

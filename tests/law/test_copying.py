@@ -81,6 +81,13 @@ def test_a_machine_that_does_not_answer_gets_none() -> None:
     assert caught.value.code == "machine.unreachable"
 
 
+def test_the_copy_of_what_does_not_answer_stays() -> None:
+    world = world_of()
+    sent(world, "m1", "op-send")
+    lose(world, "m2")
+    assert refused(world, VolumePurge("shop", "data", copy="m1")).code == "machine.unreachable"
+
+
 def test_a_preview_says_how_much_goes_and_changes_nothing() -> None:
     world = world_of()
     before = seen(world)
