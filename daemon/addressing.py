@@ -6,6 +6,7 @@ are machines that were invited and have not joined yet.
 """
 
 from collections.abc import Collection, Mapping
+from functools import cache
 from ipaddress import IPv4Network
 
 LARGEST, SMALLEST = 12, 20
@@ -24,9 +25,10 @@ def is_usable(cidr: str) -> bool:
     return network.is_private and LARGEST <= network.prefixlen <= SMALLEST
 
 
-def subnets(cidr: str) -> list[str]:
+@cache
+def subnets(cidr: str) -> tuple[str, ...]:
     """The networks of machines, in the order in which they are given away."""
-    all_of_them = [str(each) for each in IPv4Network(cidr).subnets(new_prefix=24)]
+    all_of_them = tuple(str(each) for each in IPv4Network(cidr).subnets(new_prefix=24))
     return all_of_them[1 : len(all_of_them) * 7 // 8 - 1][:MOST]
 
 

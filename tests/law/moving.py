@@ -14,7 +14,7 @@ from tests.law.sound import head_of, in_common, require_sound
 from tests.law.world import ROOT, Crash, Cut, World, ask, restart
 
 FOLDER = f"{ROOT}/shop/data"
-EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "5"))
+EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "7"))
 """Of the touches each so many is tried (PLOYZ_LAW_EVERY=1: all)."""
 
 

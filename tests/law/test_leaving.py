@@ -33,7 +33,7 @@ from tests.law.machines import THERE, shop
 from tests.law.sound import head_of, require_sound
 from tests.law.world import NOW, ROOT, Crash, Cut, World, ask, boot, ignore, restart, seen
 
-EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "5"))
+EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "7"))
 """Of the cuts each so many is tried (PLOYZ_LAW_EVERY=1)."""
 
 

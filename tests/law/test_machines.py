@@ -16,7 +16,7 @@ from tests.law.members import CASES as MEMBERS
 from tests.law.sound import head_of, require_sound
 from tests.law.world import Crash, Cut, Failed, ask, seen
 
-SHARES = dict.fromkeys(ON_THREE, 7) | dict.fromkeys(MEMBERS, 4)
+SHARES = dict.fromkeys(ON_THREE, 10) | dict.fromkeys(MEMBERS, 5)
 """No multiples of three: a touch has that many cuts, and all of a share would be of one kind."""
 CASES = tuple(SHARES)
 

@@ -18,7 +18,7 @@ from tests.law.sound import require_sound
 from tests.law.taking_over import ALL, RECORDS, WAYS, Play, Way, ending, idle, record_of, require_taken_over
 from tests.law.world import Crash, Cut, boot_at, ignore, seen
 
-EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "7"))
+EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "11"))
 """Of the touches at which m1 may stop so many is tried (PLOYZ_LAW_EVERY=1: all)."""
 
 

@@ -22,7 +22,7 @@ def test_machines_guests_and_services_share_a_network_without_an_overlap(cidr: s
 
 
 def test_the_first_machines_of_the_network_that_nobody_chose() -> None:
-    assert addressing.subnets(addressing.DEFAULT)[:2] == ["10.210.1.0/24", "10.210.2.0/24"]
+    assert addressing.subnets(addressing.DEFAULT)[:2] == ("10.210.1.0/24", "10.210.2.0/24")
     assert addressing.address("10.210.2.0/24") == "10.210.2.1"
     assert addressing.guest(addressing.DEFAULT, (), {}) == "10.210.223.1"
     assert addressing.services(addressing.DEFAULT) == "10.210.224.0/19"
