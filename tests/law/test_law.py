@@ -1,5 +1,6 @@
 """The law: wherever a primitive is cut, once resolved the world is as before or as after, never between."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,9 @@ from tests.law.cases import CASES, Case
 from tests.law.full import require_honest, sizes
 from tests.law.law import FAILURES, cuts, prepared, require_fenced, require_law, require_recovered, uncut
 from tests.law.world import Crash, Cut, Failed, seen
+
+EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "6"))
+"""Of the touches while it recovers each so many is cut too (PLOYZ_LAW_EVERY=1: all)."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -29,7 +33,7 @@ def test_cut_at_every_touch(case: Case, failure: type[BaseException]) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_crashed_at_every_touch_and_again_while_recovering(case: Case) -> None:
     for at in range(1, uncut(case)[1] + 1):
-        require_recovered(case, Cut(at, "after", Crash), range(1 + at % 3, 30, 3))
+        require_recovered(case, Cut(at, "after", Crash), range(1 + at % EVERY, 30, EVERY))
 
 
 @pytest.mark.parametrize("failure", [Crash, Failed], ids=lambda failure: failure.__name__)
