@@ -218,5 +218,14 @@ def _receiving(there: Cluster) -> threading.Thread:
 
 
 def _forget(cluster: Cluster, snapshot: str) -> None:
-    cluster.on("m2").inside("zfs", "destroy", "-r", HAND)
+    # What was used a moment ago is busy for another one.
+    wait_until(lambda: _is_gone(cluster.on("m2"), HAND), "the copy is destroyed")
     cluster.inside("zfs", "destroy", snapshot)
+
+
+def _is_gone(there: Cluster, dataset: str) -> bool:
+    try:
+        there.inside("zfs", "destroy", "-r", dataset)
+    except subprocess.CalledProcessError:
+        return False
+    return True
