@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -186,7 +187,8 @@ def _whole(cluster: Cluster) -> float:
     there.inside("sh", "-c", f"zfs mount {HAND} 2>/dev/null || zfs mount | grep -q '^{HAND} '")  # zfs-fuse has done so
     data = ("--shm-size", "64m", "-v", "/run/hand:/var/lib/postgresql/data")
     there.docker("run", "-d", "--name", "hand", "--network", "none", *data, image)
-    wait_until(lambda: _accepts(there), "it answers on the other machine")
+    ready = ("pg_isready", "-q", "-h", "127.0.0.1", "-U", "shop", "-d", "shop")
+    wait_until(lambda: _succeeds(lambda: there.docker("exec", "hand", *ready)), "it answers on the other machine")
     took = time.monotonic() - began
     there.docker("rm", "-f", "hand")
     cluster.docker("start", name)
@@ -194,9 +196,9 @@ def _whole(cluster: Cluster) -> float:
     return took
 
 
-def _accepts(there: Cluster) -> bool:
+def _succeeds(effort: Callable[[], object]) -> bool:
     try:
-        there.docker("exec", "hand", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "shop", "-d", "shop")
+        effort()
     except subprocess.CalledProcessError:
         return False
     return True
@@ -219,13 +221,6 @@ def _receiving(there: Cluster) -> threading.Thread:
 
 def _forget(cluster: Cluster, snapshot: str) -> None:
     # What was used a moment ago is busy for another one.
-    wait_until(lambda: _is_gone(cluster.on("m2"), HAND), "the copy is destroyed")
+    destroy = partial(cluster.on("m2").inside, "zfs", "destroy", "-r", HAND)
+    wait_until(lambda: _succeeds(destroy), "the copy is destroyed")
     cluster.inside("zfs", "destroy", snapshot)
-
-
-def _is_gone(there: Cluster, dataset: str) -> bool:
-    try:
-        there.inside("zfs", "destroy", "-r", dataset)
-    except subprocess.CalledProcessError:
-        return False
-    return True
