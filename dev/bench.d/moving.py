@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from branching import ROW
 from figure import Figure, shown
@@ -22,6 +22,7 @@ from tests.machine.clients import Unwell, ask
 from tests.machine.cluster import IMAGES, Cluster, wait_until
 from tests.machine.manifests import demo
 
+T = TypeVar("T")
 ROUNDS = 3
 SIZES = (100, 1000)
 """Megabytes that nothing compresses."""
@@ -58,12 +59,12 @@ def measure(_: Cluster) -> list[Figure]:
 def _of(cluster: Cluster, before: int, size: int) -> list[Figure]:
     """With the database on m1, which had `before` megabytes, and gets as many more as it takes to have `size`."""
     _fill(cluster, size - before)
-    by_hand, bytes = _by_hand(cluster)
-    floor = [_gap(cluster, lambda: _again(cluster)) for _ in range(ROUNDS)]
-    first, told = _timed(cluster, "m2")
+    _, (by_hand, bytes) = _beside_rows(cluster, lambda: _by_hand(cluster))
+    floor = [_beside_rows(cluster, lambda: _again(cluster))[0] for _ in range(ROUNDS)]
+    first, told = _beside_rows(cluster, lambda: _move(cluster, "m2"))
     rate, hand_rate = _rate(cluster, told), bytes / by_hand
     back = _changed(cluster)
-    gaps = [first, *(_timed(cluster, ("m2", "m1")[turn % 2])[0] for turn in range(2 * ROUNDS))]
+    gaps = [first, *(_beside_rows(cluster, partial(_move, cluster, to))[0] for to in ("m2", "m1") * ROUNDS)]
     least, most, whole = median(floor), median(gaps), _whole(cluster)
     beside = f"`docker stop` and `docker start`: {shown(floor)}"
     return [
@@ -82,13 +83,8 @@ def _move(cluster: Cluster, to: str) -> Any:
     return cluster.done("migrate", "apply", "shop/db", "--to", to, "--op-id", f"op-{to}-{time.time_ns()}", within=600)
 
 
-def _timed(cluster: Cluster, to: str) -> tuple[float, Any]:
-    told: list[Any] = []
-    return _gap(cluster, lambda: told.append(_move(cluster, to))), told[0]
-
-
-def _gap(cluster: Cluster, effect: Callable[[], object]) -> float:
-    """The longest time between two rows that a client was acknowledged, meanwhile."""
+def _beside_rows(cluster: Cluster, effect: Callable[[], T]) -> tuple[float, T]:
+    """The longest time between two rows that a client was acknowledged, meanwhile; and what came of it."""
     acknowledged, over = [time.monotonic()], threading.Event()
 
     def write() -> None:
@@ -102,12 +98,12 @@ def _gap(cluster: Cluster, effect: Callable[[], object]) -> float:
     client = threading.Thread(target=write)
     client.start()
     wait_until(lambda: len(acknowledged) > 20, "rows are written")
-    effect()
+    told = effect()
     before = len(acknowledged)
     wait_until(lambda: len(acknowledged) > before + 5, "rows are written again")
     over.set()
     client.join()
-    return max(later - earlier for earlier, later in pairwise(acknowledged))
+    return max(later - earlier for earlier, later in pairwise(acknowledged)), told
 
 
 def _again(cluster: Cluster) -> None:
