@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.machine.cluster import Cluster, wait_until
 from tests.machine.cutting import Told, kill_at, kill_when, lines, says
-from tests.machines.members import ELECTED, is_alone, machines
+from tests.machines.members import ELECTED, acknowledged, is_alone, machines
 from tests.machines.test_five import DATA, all_forgotten, come, data, knows, written
 from tests.machines.test_five import lines as written_lines
 
@@ -67,6 +67,7 @@ def lost_with_its_coordinator(three: Cluster, when: Told) -> None:
         assert kill_when(source.journal(operation), when, source.holder()), "it was over before"
         moving.communicate(timeout=60)
     wait_until(lambda: not machines(target)[SOURCE]["reachable"], f"{SOURCE} is out of reach", within=ELECTED)
+    acknowledged(target, "ELECTED")
     over = target.ctl("op", "resume", operation, "--take-over", within=200)
     assert over.code == 0 or over.error["state"] == "stuck", over.out
     came = [name for name in target.datasets() if f"/data/data/{operation}" in name]
