@@ -130,7 +130,7 @@ def _fill(cluster: Cluster, size: int) -> None:
         for _ in range(size * 1_000_000 // ROW):
             copying.stdin.write(b"\\\\x" + os.urandom(ROW).hex().encode() + b"\n")
     assert copying.returncode == 0
-    there.inside(*psql, "-c", "CHECKPOINT", within=600)
+    there.inside(*psql, "-c", "VACUUM", "-c", "CHECKPOINT", within=600)  # or it tidies up while it moves
 
 
 def _changed(cluster: Cluster) -> int:
