@@ -1,7 +1,8 @@
 """Having a volume's snapshots on another machine: one after the other, each since the one before it.
 
-What came whole stays, also when the connection breaks: then it goes on behind that. So a line of snapshots that is cut
-loses at most the one that was under way. Whoever wants a volume elsewhere says which of its snapshots are to go along.
+What came whole stays, also when the connection breaks: then it goes on behind that, and within the snapshot that was
+under way where the target's ZFS keeps what came of it. So a line of snapshots that is cut loses at most that one.
+Whoever wants a volume elsewhere says which of its snapshots are to go along.
 """
 
 import asyncio
@@ -18,9 +19,11 @@ from daemon.node import Datasets, Node
 from daemon.primitive import NotSo, confirm
 from daemon.wire import Refused
 from dataplane.dataset import Dataset, StreamProblem
+from dataplane.zfs_transfer import Cargo
 
-AGAIN = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries of one stream whose connection breaks. Each that comes whole gives all of them back."""
+AGAIN: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries of one stream whose connection breaks. Each that comes whole gives all of them back, and each
+that goes on with one and comes further."""
 VERDICT = 3.0
 """Seconds that one end is waited for once the other one has failed: it may know better why."""
 
@@ -45,10 +48,12 @@ class Way(Struct, frozen=True):
 
 
 class Link(NamedTuple):
-    """What is sent next: a snapshot of the source, since another one of it, by its name, if the target has that."""
+    """What is sent next: a snapshot of the source, since another one of it, by its name, if the target has that. `left`
+    is the token of what the target has of a stream that broke, be it of this snapshot or not."""
 
     snapshot: Dataset
     base: str | None
+    left: str | None = None
 
 
 async def prepare(way: Way, node: Node, by: str) -> None:
@@ -59,8 +64,11 @@ async def prepare(way: Way, node: Node, by: str) -> None:
 
 async def bring(way: Way, upto: str | None, node: Node, by: str) -> None:
     """Have everything that goes along on the target, and then the snapshot of that name. Raises ZfsProblem, Refused."""
-    pauses = iter(AGAIN)
+    pauses, left = iter(AGAIN), None
     while link := await _next(way, upto, node):
+        if left and link.left and link.left != left:
+            pauses = iter(AGAIN)
+        left = link.left
         try:
             await _send(way, link, node, by)
         except StreamProblem:
@@ -70,13 +78,15 @@ async def bring(way: Way, upto: str | None, node: Node, by: str) -> None:
             continue
         if link.snapshot.name == f"{way.source}@{upto}":
             return
-        pauses = iter(AGAIN)
+        pauses, left = iter(AGAIN), None
 
 
 async def _next(way: Way, upto: str | None, node: Node) -> Link | None:
     """Raises NotSo where source and target have gone different ways."""
+    left = await node.at(way.to).transfers.left(way.dataset)
     line, there = await asyncio.gather(snapshots(way.source, node.at(way.machine)), arrived(way, node))
-    return link(line, {one.guid for one in there}, {*way.along}, f"{way.source}@{upto}")
+    found = link(line, {one.guid for one in there}, {*way.along}, f"{way.source}@{upto}")
+    return found._replace(left=left) if found else None
 
 
 def link(line: Sequence[Dataset], there: Collection[str], along: Collection[str], upto: str) -> Link | None:
@@ -105,8 +115,9 @@ async def _send(way: Way, link: Link, node: Node, by: str) -> None:
     """One stream. Its word goes to the two ends of it, over the bus, and is good once."""
     word, target = secrets.token_hex(32), f"{way.dataset}@{link.snapshot.name.partition('@')[2]}"
     base, onto = (link.base, None) if link.base else (way.origin, way.onto)
+    cargo = Cargo(link.snapshot.name, base, link.left)
     receiving = node.at(way.to).transfers.receive(target, link.snapshot.guid, word, by, onto)
-    sending = node.at(way.machine).transfers.send(link.snapshot.name, base, way.address, word, way.rate)
+    sending = node.at(way.machine).transfers.send(cargo, way.address, word, way.rate)
     ends = {asyncio.ensure_future(receiving), asyncio.ensure_future(sending)}
     try:
         done, pending = await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
@@ -151,7 +162,9 @@ async def take_back(way: Way, node: Node, by: str, left: Mapping[str, str]) -> N
     """
     datasets = node.at(way.to).datasets
     if await datasets.look(way.dataset):
-        if await _source_is_lost(way, node) and await _leave(way, node, by, left):
+        lost = await _source_is_lost(way, node)
+        await node.at(way.to).transfers.give_up(way.dataset, by)
+        if lost and await _leave(way, node, by, left):
             return
         await _give_back(way, datasets)
     await datasets.take_back_whole(way.dataset, by)  # parents of it may be there without it

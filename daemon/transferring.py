@@ -11,7 +11,7 @@ from daemon.records import Machine
 from dataplane import line, zfs_transfer
 from dataplane.dataset import StreamProblem
 from dataplane.zfs import Zfs
-from dataplane.zfs_transfer import Landing
+from dataplane.zfs_transfer import Cargo, Landing
 
 PORT = 51825
 """Of TCP, at each machine's address on the mesh."""
@@ -77,14 +77,14 @@ class Transferring:
 
     # ------------------------------------------------------------------------------------------------- the verbs
 
-    async def send(self, snapshot: str, base: str | None, to: str, word: str, rate: int | None) -> None:
+    async def send(self, cargo: Cargo, to: str, word: str, rate: int | None) -> None:
         with await line.connected(to, self.port, rate) as out:
             try:
                 await asyncio.get_running_loop().sock_sendall(out, bytes.fromhex(word))
             except OSError as failure:
                 raise StreamProblem(f"{to} did not take the connection: {failure.strerror}") from None
             out.settimeout(None)
-            await zfs_transfer.send(snapshot, base, out)
+            await zfs_transfer.send(cargo, out)
 
     async def receive(self, snapshot: str, guid: str, word: str, by: str, onto: str | None) -> None:
         landing = Landing(snapshot, guid, by, onto)
@@ -98,6 +98,14 @@ class Transferring:
                 finally:
                     coming.counts[coming.now] = coming.counts.get(coming.now, 0) + line.received(incoming)
                     coming.line = None
+
+    async def left(self, dataset: str) -> str | None:
+        async with self._alone(dataset):
+            return await self.zfs.left(dataset)
+
+    async def give_up(self, dataset: str, by: str) -> None:
+        async with self._alone(dataset):
+            await self.zfs.give_up(dataset, by)
 
     async def moved(self, dataset: str) -> list[int]:
         return self._coming[dataset].counted() if dataset in self._coming else []

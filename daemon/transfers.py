@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from dataplane.dataset import Layout
+from dataplane.zfs_transfer import Cargo
 
 
 class Streams(Protocol):
@@ -26,18 +27,26 @@ class Transfers(Protocol):
     """Snapshots on their way between machines: each is a stream on a connection of its own, from program to program.
 
     Each verb raises dataset.ZfsProblem or one of its kinds; StreamProblem where the connection broke, or the other end
-    did not come: of what was under way nothing is there then, and both may be asked again, with another word.
+    did not come: what was under way is not there then, and both may be asked again, with another word.
     """
 
-    async def send(self, snapshot: str, base: str | None, to: str, word: str, rate: int | None) -> None:
-        """Send a snapshot, or what changed since the older one `base`, to whoever receives with that word at the
-        address `to`, with at most `rate` bytes a second. That all was sent does not say that it came."""
+    async def send(self, cargo: Cargo, to: str, word: str, rate: int | None) -> None:
+        """Send it to whoever receives with that word at the address `to`, with at most `rate` bytes a second; only the
+        rest, if this machine can tell what that is. That all was sent does not say that it came."""
 
     async def receive(self, snapshot: str, guid: str, word: str, by: str, onto: str | None) -> None:
         """Have the snapshot of that guid, without marks, of what comes with the word. Its generation is `by`'s, is
         not mounted, and is made by the first that comes, or has the one that this came since as its newest, or is a
         clone of `onto`. One that is there is fine."""
 
+    async def left(self, dataset: str) -> str | None:
+        """The token of what is left in a generation of a stream that broke, for whoever sends the rest; None where
+        nothing is, or where ZFS keeps nothing. Whoever receives into it still is ended first."""
+
+    async def give_up(self, dataset: str, by: str) -> None:
+        """Destroy what is left of a stream that broke in a generation of `by`, and the generation where it is nothing
+        else. Nothing left is fine."""
+
     async def moved(self, dataset: str) -> list[int]:
         """The bytes that came for each snapshot of a generation, as the kernel counted them, in the order of coming; as
-        far as this daemon knows."""
+        far as this daemon knows. What came of a snapshot in several streams is added up."""

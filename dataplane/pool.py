@@ -13,7 +13,8 @@ from pathlib import Path
 from dataplane.dataset import NoRoom, PoolUnavailable, ZfsProblem
 from dataplane.place import ensure_place
 from dataplane.process import Process, ProcessDied, is_ending
-from dataplane.zfs import Zfs, ask_abilities, room_of
+from dataplane.zfs import Zfs, room_of
+from dataplane.zfs_abilities import ask_abilities
 from dataplane.zfs_tool import ZfsTool, meaning
 from runtime.command import CommandError, CommandFailed, run
 
@@ -64,7 +65,7 @@ async def open_pool(wish: PoolWish) -> Zfs:
     await _require_usable(wish)
     await _ensure_root(wish)
     await ensure_place(await place_of(wish))
-    zfs = Zfs(wish.root, await ask_abilities(), ZfsTool())
+    zfs = Zfs(wish.root, await ask_abilities(wish.pool), ZfsTool())
     await zfs.keep_room()
     return zfs
 

@@ -3,7 +3,7 @@
 What is made is made first and looked at once, afterwards: ZFS itself makes nothing over what is there, and the
 look tells whose it is. What is destroyed is looked at before.
 
-One code for OpenZFS and zfs-fuse. What they differ in is asked for once (`ask_abilities`), never guessed.
+One code for OpenZFS and zfs-fuse, by what each is able to do (`zfs_abilities`).
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 from dataplane.dataset import MARK, MARKS, Dataset, Layout, NoRoom, NotOurs, PoolUnavailable, Space, ZfsProblem
+from dataplane.zfs_abilities import Abilities
 from dataplane.zfs_tool import OPERATION, Busy, Tool
-from runtime.command import CommandError, finish
 
 POLLS = (0.01, 0.02, 0.04, 0.1)
 """Seconds before the next tries of a command that ZFS called busy; the last one again and again. zfs-fuse is done
@@ -28,30 +28,9 @@ LARGEST_MARK = 8191
 """Bytes. zfs-fuse aborts its own command at 9000."""
 
 
-@dataclass(frozen=True)
-class Abilities:
-    """What this `zfs` can do in one command: snapshot several datasets at one instant, set several marks."""
-
-    several_snapshots: bool
-    several_marks: bool
-
-
 def room_of(root: str) -> str:
     """The dataset that holds nothing but a reservation: beside the root, for it is nobody's data."""
     return f"{root}-room"
-
-
-async def ask_abilities(program: str = "zfs") -> Abilities:
-    """Ask the program itself: OpenZFS (0.8 or newer) has `zfs version`, zfs-fuse does not know that word."""
-    try:
-        told = await finish(program, "version", within=60.0, may_exit=(0, 2))
-    except CommandError as silent:
-        raise PoolUnavailable(f"cannot ask {program} what it is able to do: {silent}") from None
-    if told.code == 0 and "zfs-" in told.out:
-        return Abilities(several_snapshots=True, several_marks=True)
-    if told.code == 2 and "unrecognized command" in told.error:
-        return Abilities(several_snapshots=False, several_marks=False)
-    raise PoolUnavailable(f"cannot tell what {program} is able to do: it answered {told.out or told.error!r}")
 
 
 @dataclass(frozen=True)
@@ -179,6 +158,20 @@ class Zfs:
             for inside in await self.below(name):
                 await self._remove(inside.name)
         await self.take_back(name, by)
+
+    async def left(self, name: str) -> str | None:
+        """The token of what is left in a filesystem of a stream that broke; None where nothing is, or ever is."""
+        self._require_below(name)
+        return await self.tool.left(name) if self.abilities.resumes else None
+
+    async def give_up(self, name: str, by: str) -> None:
+        """Destroy what is left of a stream that broke, if `by` made it: the filesystem, where all of it was to come."""
+        if not await self.left(name):
+            return
+        _require_ours(await self._require(name), by)
+        objection = await self._change("receive", "-A", name)
+        if await self.left(name):
+            raise objection or ZfsProblem(f"cannot give up what came of {name}: zfs says it did, but it is still there")
 
     async def destroy(self, name: str) -> None:
         self._require_below(name)

@@ -42,6 +42,8 @@ LOST = re.compile(r"Cannot set '(.+)' extended attribute for file '(.+)'")
 RECORD = 312
 """Bytes of the first record of a ZFS stream (dmu_replay_record); a tar has at least 1024."""
 ZFS_MAGIC = 0x2F5BACBAC
+RESUMING = 1 << 26
+"""In drr_versioninfo: bit 24 of the features (DMU_BACKUP_FEATURE_RESUMING), which begin at its bit 2."""
 SILENCE = 300.0
 """Seconds that the first bytes may take."""
 
@@ -58,10 +60,12 @@ class New:
 
 @dataclass(frozen=True)
 class Beginning:
-    """The first bytes of what came, unpacked: a ZFS stream of snapshot `guid` (since `base`, 0: whole), or a tar."""
+    """The first bytes of what came, unpacked: a ZFS stream of snapshot `guid` (since `base`, 0: whole), or a tar. A
+    stream that `resumes` is the rest of one that broke."""
 
     guid: str = ""
     base: int = 0
+    resumes: bool = False
 
     @property
     def is_tar(self) -> bool:
@@ -158,9 +162,9 @@ def told(first: bytes) -> Beginning:
     """What begins so. Raises StreamProblem if it is neither a ZFS stream nor a tar."""
     for order in "<>":
         if len(first) >= RECORD:
-            magic, guid, base = struct.unpack(f"{order}8xQ24xQQ", first[:56])
+            magic, features, guid, base = struct.unpack(f"{order}8xQQ16xQQ", first[:56])
             if magic == ZFS_MAGIC:
-                return Beginning(str(guid), base)
+                return Beginning(str(guid), base, bool(features & RESUMING))
     if first[257:262] == b"ustar":
         return Beginning()
     if not first:

@@ -77,6 +77,9 @@ class Tool(Protocol):
     async def quota(self, name: str) -> int | None:
         """The most bytes that a filesystem may refer to."""
 
+    async def left(self, name: str) -> str | None:
+        """The token by which a stream goes on that broke while it came to a filesystem. OpenZFS alone has it."""
+
 
 MEANINGS: tuple[tuple[type[ZfsProblem], tuple[str, ...]], ...] = (
     (
@@ -147,6 +150,11 @@ class ZfsTool:
     async def quota(self, name: str) -> int | None:
         rows = await self._get("refquota", (name,), below=False)
         return (_number(rows[name], "refquota") if name in rows else None) or None
+
+    async def left(self, name: str) -> str | None:
+        rows = await self._get("receive_resume_token", (name,), below=False)
+        token = rows[name]["receive_resume_token"] if name in rows else "-"
+        return None if token == "-" else token
 
     async def _get(self, properties: str, names: Sequence[str], *, below: bool) -> dict[str, Row]:
         flags = ("-Hp", *(("-r",) if below else ()))

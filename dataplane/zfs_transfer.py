@@ -1,7 +1,8 @@
 """One snapshot on its way between two machines: `zfs send` and `zfs receive` hold the two ends of one connection.
 
-A stream is nothing before all of it came: what is received of one that breaks, ZFS takes back by itself. So whoever
-sends a line of snapshots, each since the one before, loses at most one of them to a connection that breaks.
+A snapshot is not there before all of its stream came. Of one that breaks, OpenZFS keeps what came (`receive -s`), with
+a token by which the sender goes on from there (`send -t`); zfs-fuse takes it back by itself. So whoever sends a line of
+snapshots, each since the one before, loses at most one of them to a connection that breaks.
 """
 
 import os
@@ -11,7 +12,17 @@ from dataclasses import dataclass
 from dataplane.dataset import Dataset, StreamProblem, ZfsProblem
 from dataplane.zfs import Zfs, require_named
 from dataplane.zfs_stream import RECORD, Beginning, peek, problem, told
-from runtime.command import CommandError, flow
+from runtime.command import CommandError, CommandFailed, flow, run
+
+
+@dataclass(frozen=True)
+class Cargo:
+    """What goes: a snapshot by its full name, or what changed since the older one `base`. Where a stream of it broke,
+    `left` is the token of what the target has."""
+
+    snapshot: str
+    base: str | None = None
+    left: str | None = None
 
 
 @dataclass(frozen=True)
@@ -29,18 +40,33 @@ class Landing:
         return self.snapshot.partition("@")[0]
 
 
-async def send(snapshot: str, base: str | None, line: socket.socket) -> None:
-    """Write a snapshot, or what changed since the older one `base`, to a connection. Raises StreamProblem."""
-    since = ("-i", base) if base else ()
+async def send(cargo: Cargo, line: socket.socket) -> None:
+    """Write it to a connection: the rest of it, where the target has some, or all. Raises StreamProblem."""
     try:
-        await flow("zfs", "send", *since, snapshot, sink=os.dup(line.fileno()))
+        words = await _words(cargo)
+        await flow("zfs", "send", *words, sink=os.dup(line.fileno()))
     except CommandError as failure:
         raise StreamProblem(str(failure)) from None
 
 
+async def _words(cargo: Cargo) -> tuple[str, ...]:
+    if cargo.left and await _has_the_rest(cargo.left):
+        return ("-t", cargo.left)
+    return ("-i", cargo.base, cargo.snapshot) if cargo.base else (cargo.snapshot,)
+
+
+async def _has_the_rest(left: str) -> bool:
+    """Whether what the token tells of is here still, and this ZFS understands it: what a dry run finds out."""
+    try:
+        await run("zfs", "send", "-n", "-t", left)
+    except CommandFailed:
+        return False
+    return True
+
+
 async def receive(zfs: Zfs, line: socket.socket, landing: Landing) -> None:
-    """Have the snapshot of what comes. Raises StreamProblem where it broke, and nothing of it is there then: what is
-    there came whole, however the program ended.
+    """Have the snapshot of what comes. Raises StreamProblem where it broke, and the snapshot is not there then: what is
+    there came whole, however the program ended. What is left of it otherwise, `Zfs.left` tells.
 
     ZFS puts an increment wherever its base is, whatever name it is told; so the base is compared before.
     """
@@ -49,10 +75,13 @@ async def receive(zfs: Zfs, line: socket.socket, landing: Landing) -> None:
     await require_fits(zfs, beginning, landing)
     if not beginning.base:
         await zfs.make_parents(landing.dataset, landing.by)
+    left, keeping = await zfs.left(landing.dataset), ("-s",) if zfs.abilities.resumes else ()
     try:
-        await flow("zfs", "receive", "-u", landing.snapshot, source=os.dup(line.fileno()))
+        await flow("zfs", "receive", *keeping, "-u", landing.snapshot, source=os.dup(line.fileno()))
     except CommandError as failure:
         if not await there(zfs, landing):
+            if left and left == await zfs.left(landing.dataset):  # it may never take the rest: it begins anew
+                await zfs.give_up(landing.dataset, landing.by)
             raise problem(failure) from None
     if not await there(zfs, landing):
         raise StreamProblem(f"all of {landing.snapshot} came, and it is not there")
@@ -70,14 +99,22 @@ async def there(zfs: Zfs, landing: Landing) -> Dataset | None:
 
 
 async def require_fits(zfs: Zfs, beginning: Beginning, landing: Landing) -> None:
-    """Raises StreamProblem if it is not what was to come, ZfsProblem if there is nothing that it could be added to."""
-    if beginning.is_tar or beginning.guid != landing.guid:
+    """Raises StreamProblem if it is not what was to come, ZfsProblem if there is nothing that it could be added to.
+
+    What is left of a stream that broke is given up where what comes is not the rest of it.
+    """
+    wanted = beginning.guid == landing.guid
+    if not (wanted and beginning.resumes):
+        await zfs.give_up(landing.dataset, landing.by)
+    if not wanted:
         raise StreamProblem(f"what comes is {beginning.guid or 'no snapshot'}, and {landing.guid} was to come")
+    if beginning.resumes and not await zfs.left(landing.dataset):
+        raise StreamProblem(f"what comes is the rest of a stream of which nothing is left in {landing.dataset}")
     dataset = await zfs.look(landing.dataset)
     if not beginning.base:
         if dataset and any("@" in one.name for one in await zfs.below(landing.dataset)):
             raise ZfsProblem(f"{landing.dataset} is there already, and what comes is whole")
-        if dataset:  # of a stream that broke; it holds nothing, and ZFS gives it up some moments later
+        if dataset and not beginning.resumes:  # of a stream that broke, which ZFS gives up by itself some moments later
             raise StreamProblem(f"{landing.dataset} is there still, of a stream that broke")
         return
     if landing.onto:
@@ -92,5 +129,6 @@ async def require_fits(zfs: Zfs, beginning: Beginning, landing: Landing) -> None
 
 async def _require_origin(zfs: Zfs, beginning: Beginning, landing: Landing, dataset: Dataset | None) -> None:
     onto = await zfs.look(landing.onto) if landing.onto else None
-    if dataset or not onto or onto.guid != str(beginning.base):
+    begun = dataset and beginning.resumes and dataset.origin == landing.onto
+    if (dataset and not begun) or not onto or onto.guid != str(beginning.base):
         raise ZfsProblem(f"what comes changes {beginning.base}, and {landing.onto} is not that, or was cloned already")

@@ -7,7 +7,7 @@ from daemon.rows import FILLING_UP
 from daemon.seeing import FULL
 from daemon.units import rounded
 from dataplane.dataset import Space
-from dataplane.zfs import Abilities
+from dataplane.zfs_abilities import Abilities
 
 
 class Pool(Protocol):
@@ -33,5 +33,6 @@ def judge_pool(space: Space) -> Finding:
 async def zfs(abilities: Abilities) -> Finding:
     """Asked at the daemon's start, of the program itself."""
     if abilities.several_snapshots:
-        return ok("OpenZFS: snapshots of several volumes are one command")
+        broken = ", and a stream that breaks is gone on with" if abilities.resumes else ""
+        return ok(f"OpenZFS: snapshots of several volumes are one command{broken}")
     return ok("zfs-fuse: snapshots of several volumes are one command below their namespace")

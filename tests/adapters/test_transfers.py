@@ -1,21 +1,14 @@
-"""Volumes on their way between machines, over real connections, programs and ZFS: whole, cut, late, from strangers.
-
-Two pools of one ZFS stand for two machines; loopback addresses for theirs on the mesh.
-"""
+"""Volumes on their way between machines, over real connections, programs and ZFS: whole, cut, late, from strangers."""
 
 import asyncio
 import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar, cast
 
 import pytest
 from msgspec.structs import replace
@@ -23,115 +16,15 @@ from msgspec.structs import replace
 from daemon import lineage, sending
 from daemon.migrating.planning import estimate
 from daemon.node import Node
-from daemon.records import Machine
 from daemon.sending import Way
-from daemon.transferring import Transferring
 from dataplane.dataset import Layout, StreamProblem
-from dataplane.zfs import Zfs
-from tests.adapters.pools import RealGround, fresh_root, made, opened_pool, snapped
+from dataplane.zfs_transfer import Cargo
+from tests.adapters.pools import snapped
+from tests.adapters.travels import MIB, THROUGH, TO, Relay, Two, guid_of, wait_for
 
-T = TypeVar("T")
-NUMBERS = count()
-FROM, TO, THROUGH = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 WORD = "ab" * 32
-MIB = 2**20
 WORDS = 40
 """Bytes after which a connection has at least begun with something of a stream."""
-
-
-@pytest.fixture(scope="module")
-def pools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Zfs, Zfs]]:
-    folder = tmp_path_factory.mktemp
-    with opened_pool(folder("near"), "near") as near, opened_pool(folder("far"), "far") as far:
-        yield near, far
-
-
-@dataclass
-class Two:
-    """Two machines, and a volume on the first one. `port` is where the second one listens."""
-
-    here: RealGround
-    there: RealGround
-    port: int
-    guid: str
-    strangers: bool = False
-
-    def at(self, machine: str) -> "End":
-        return self._ends[machine]
-
-    @asynccontextmanager
-    async def up(self) -> AsyncIterator["Two"]:
-        members = {} if self.strangers else {"m1": Machine("1", "m1", "", FROM, "", "")}
-        ends = {name: Transferring(ground.zfs, lambda: members, self.port)
-                for name, ground in (("m1", self.here), ("m2", self.there))}  # fmt: skip
-        self._ends = {"m1": End(self.here.zfs, ends["m1"]), "m2": End(self.there.zfs, ends["m2"])}
-        await ends["m2"].open(TO)
-        try:
-            yield self
-        finally:
-            await ends["m2"].close()
-
-    def do(self, story: Callable[[Node], Awaitable[T]]) -> T:
-        async def told() -> T:
-            async with self.up():
-                return await story(cast(Node, self))
-
-        return asyncio.run(told())
-
-    def way(self, **more: Any) -> Way:
-        source, target = f"{self.here.zfs.root}/shop/data/op-a", f"{self.there.zfs.root}/shop/data/op-m"
-        return Way("m1", source, self.guid, "m2", **{"dataset": target, "address": TO, **more})
-
-    def write(self, name: str, data: bytes) -> None:
-        (self.here.folder / "shop/data/op-a" / name).write_bytes(data)
-
-    def taken(self, name: str) -> str:
-        """A snapshot of the volume; its guid."""
-        return _guid(self.here, snapped(self.here, f"{self.here.zfs.root}/shop/data/op-a", name))
-
-    def brought(self, upto: str, **more: Any) -> None:
-        async def story(node: Node) -> None:
-            await sending.bring(self.way(**more), upto, node, "op-m")
-            await sending.settle(self.way(**more), node)
-
-        self.do(story)
-
-    def line(self) -> list[str]:
-        """The names of the snapshots that came, oldest first."""
-        return [name.partition("@")[2] for name, _ in self._line()]
-
-    def guids(self) -> list[str]:
-        return [guid for _, guid in self._line()]
-
-    def _line(self) -> list[tuple[str, str]]:
-        found = asyncio.run(self.there.zfs.below(self.way().dataset))
-        return [(one.name, one.guid) for one in sorted(found, key=lambda one: one.order)]
-
-    def read(self, name: str) -> bytes:
-        path = asyncio.run(self.there.zfs.mount(self.way().dataset))
-        return (Path(path) / name).read_bytes()
-
-
-@dataclass
-class End:
-    datasets: Zfs
-    transfers: Transferring
-
-
-def _guid(ground: RealGround, name: str) -> str:
-    found = asyncio.run(ground.zfs.look(name))
-    assert found
-    return found.guid
-
-
-@pytest.fixture
-def two(pools: tuple[Zfs, Zfs], tmp_path: Path) -> Two:
-    number = next(NUMBERS)
-    here, there = (fresh_root(pool, tmp_path / pool.root.partition("/")[0], f"a{number}") for pool in pools)
-    made(here, "op-a")
-    found = Two(here, there, 40_000 + number, _guid(here, f"{here.zfs.root}/shop/data/op-a"))
-    found.write("row", b"first")
-    return found
 
 
 def test_what_is_sent_arrives_as_it_was_with_its_marks_and_not_mounted(two: Two) -> None:
@@ -191,36 +84,6 @@ def test_a_rate_is_kept_by_the_kernel(two: Two) -> None:
     assert two.line() == ["op-m-1", "op-m-2"], "as fast as the kernel knows"
 
 
-@dataclass
-class Relay:
-    """Stands between the machines, and cuts each connection after so many bytes, if any; then the next ones pass."""
-
-    port: int
-    cuts: Sequence[int | None]
-    passed: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._left = iter(self.cuts)
-
-    def run(self, server: socket.socket) -> None:
-        while True:
-            try:
-                came, _ = server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(came,), daemon=True).start()
-
-    def _carry(self, came: socket.socket) -> None:
-        most, sent = next(self._left, None), 0
-        with came, socket.create_connection((TO, self.port)) as out, suppress(OSError):
-            while data := came.recv(min(1 << 16, most - sent if most else 1 << 16)):
-                out.sendall(data)
-                sent += len(data)
-                if most and sent >= most:
-                    break
-        self.passed.append(sent)
-
-
 def test_a_connection_that_is_cut_costs_the_snapshot_that_was_under_way(two: Two) -> None:
     guids = []
     for number in range(4):
@@ -259,14 +122,6 @@ def test_thirty_cuts_at_random_each_after_a_snapshot_that_came_whole(two: Two, s
     assert len([passed for passed in relay.passed if passed < size]) == cuts
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
-    """Of connections that are over it is noted some moments later."""
-    until = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("strangers", [False, True])
 def test_who_has_no_word_or_is_no_machine_gets_nothing_in(two: Two, strangers: bool) -> None:
     two.strangers = strangers
@@ -279,7 +134,7 @@ def test_who_has_no_word_or_is_no_machine_gets_nothing_in(two: Two, strangers: b
         )
         other = WORD if strangers else "cd" * 32
         with suppress(StreamProblem):
-            await node.at("m1").transfers.send(f"{way.source}@op-m-1", None, TO, other, None)
+            await node.at("m1").transfers.send(Cargo(f"{way.source}@op-m-1"), TO, other, None)
         await asyncio.wait({receiving}, timeout=0.5)
         assert not receiving.done()
         receiving.cancel()
@@ -295,7 +150,7 @@ def test_another_snapshot_than_the_one_that_was_to_come_is_not_received(two: Two
 
     async def story(node: Node) -> None:
         receive = node.at("m2").transfers.receive(f"{way.dataset}@op-m-1", "12345", WORD, "op-m", None)
-        send = node.at("m1").transfers.send(f"{way.source}@op-m-1", None, TO, WORD, None)
+        send = node.at("m1").transfers.send(Cargo(f"{way.source}@op-m-1"), TO, WORD, None)
         told = await asyncio.gather(receive, send, return_exceptions=True)
         assert "12345 was to come" in str(told[0])
 
@@ -393,11 +248,11 @@ def test_a_clone_arrives_as_a_clone_of_what_it_came_from(two: Two) -> None:
     left = f"{two.here.zfs.root}/shop/data/op-k"
     asyncio.run(two.here.zfs.clone(f"{source}@op-1", left, "op-k", {"state": "kept"}, Layout()))
     (two.here.folder / "shop/data/op-k/row").write_bytes(b"of the clone")
-    taken = _guid(two.here, snapped(two.here, left, "op-k"))
+    taken = guid_of(two.here, snapped(two.here, left, "op-k"))
     two.taken("op-m-1")
     two.brought("op-m-1", along=(first,))
     more = {"dataset": f"{target}-1", "along": (taken,), "origin": f"{source}@op-1", "onto": f"{target}@op-1"}
-    way = replace(two.way(**more), source=left, guid=_guid(two.here, left))
+    way = replace(two.way(**more), source=left, guid=guid_of(two.here, left))
 
     async def story(node: Node) -> list[int]:
         await sending.bring(way, None, node, "op-m")

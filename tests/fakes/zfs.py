@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from dataplane.dataset import MARK, MARKS, Dataset, Layout, NoRoom, PoolUnavailable, ZfsProblem
-from dataplane.zfs import Abilities, Zfs, room_of
+from dataplane.zfs import Zfs, room_of
+from dataplane.zfs_abilities import Abilities
 from dataplane.zfs_tool import Busy
 from tests.fakes.touch import Touch, straight
 
 Content = dict[str, bytes]
+HIDDEN = "/%recv"
+"""Below a filesystem: what came of an increment that broke. ZFS shows it to nobody."""
 GROWS = ("create", "clone", "snapshot", "promote", "set")
 """What takes room that a full pool does not have. It always has room for giving some back."""
 
@@ -21,7 +24,8 @@ GROWS = ("create", "clone", "snapshot", "promote", "set")
 @dataclass
 class Kept:
     """One filesystem or snapshot. `number` grows with creation, as a transaction group does; it makes the guid and the
-    time, unless these are `known` and `taken` on the machine that it was received from."""
+    time, unless these are `known` and `taken` on the machine that it was received from. `left` is the token of a stream
+    that broke on its way into it."""
 
     number: int
     content: Content
@@ -33,6 +37,7 @@ class Kept:
     mode: str = "755"
     known: str = ""
     taken: int = 0
+    left: str = ""
 
     @property
     def created(self) -> int:
@@ -61,7 +66,7 @@ class FakeZfs:
         self._made = 0
         for name in (root.partition("/")[0], root, room_of(root)):
             self._add(name, Kept(0, {}, properties={"canmount": "off"}))
-        self.datasets = Zfs(root, Abilities(several, several), self, patience=0.0)
+        self.datasets = Zfs(root, Abilities(several, several, several), self, patience=0.0)
 
     # What tests do to it and ask of it
 
@@ -88,9 +93,10 @@ class FakeZfs:
 
     async def read(self, *names: str, below: bool = False) -> dict[str, Dataset]:
         self._require_up()
-        wanted = {name for name in names if name in self.kept}
+        there = [name for name in self.kept if not name.endswith(HIDDEN)]
+        wanted = {name for name in names if name in there}
         if below:
-            wanted |= {name for name in self.kept for parent in names if name.startswith((f"{parent}/", f"{parent}@"))}
+            wanted |= {name for name in there for parent in names if name.startswith((f"{parent}/", f"{parent}@"))}
         return {name: self._dataset(name) for name in sorted(wanted)}
 
     async def change(self, *argv: str) -> ZfsProblem | None:
@@ -113,6 +119,15 @@ class FakeZfs:
         told = self.kept[name].properties.get("refquota", "none") if name in self.kept else "none"
         return None if told == "none" else int(told)
 
+    async def left(self, name: str) -> str | None:
+        self._require_up()
+        part = self.part(name)
+        return self.kept[part].left if part else None
+
+    def part(self, name: str) -> str | None:
+        """Where what is left is of a stream that broke on its way into a filesystem."""
+        return next((part for part in (name + HIDDEN, name) if part in self.kept and self.kept[part].left), None)
+
     # What `zfs` does
 
     def obey(self, *argv: str) -> ZfsProblem | None:
@@ -130,6 +145,7 @@ class FakeZfs:
             "mount": self._mount,
             "unmount": self._unmount,
             "destroy": self._destroy,
+            "receive": self._give_up,
         }
         try:
             if verb in GROWS and "reservation=none" not in words:
@@ -212,10 +228,19 @@ class FakeZfs:
         (name,) = words
         self._require(name)
         for other, kept in self.kept.items():
-            if other.startswith((f"{name}/", f"{name}@")) or kept.origin == name:
+            if other != name + HIDDEN and (other.startswith((f"{name}/", f"{name}@")) or kept.origin == name):
                 raise ZfsProblem(f"cannot destroy '{name}': {other} depends on it")
         self._require_idle(name)
         del self.kept[name]
+        self.kept.pop(name + HIDDEN, None)
+
+    def _give_up(self, words: list[str], options: list[str]) -> None:
+        """`zfs receive -A`; how streams are received is in `transfers`."""
+        flag, name = words
+        assert flag == "-A"
+        if not (part := self.part(name)):
+            raise ZfsProblem(f"'{name}' does not have any resumable receive state to abort")
+        self._destroy([part], options)
 
     def _own(self, name: str, layout: Layout) -> None:
         self._require_up()

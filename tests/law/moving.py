@@ -1,17 +1,20 @@
 """What holds of a database that moves from machine to machine, as scenarios for tests and for the hunt."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
+from daemon import sending
 from daemon.journal import Story
 from daemon.wire import Migrate, Rollback, VolumePurge
 from tests.law import full_pool
 from tests.law.cases import Case
-from tests.law.law import ID, prepared, uncut
+from tests.law.law import ID, OVER, assert_same, prepared, uncut
 from tests.law.machines import BACK, CASES, THERE, shop
 from tests.law.scenarios import require_no_row_lost
 from tests.law.sound import head_of, in_common, require_sound
-from tests.law.world import ROOT, Crash, Cut, World, ask, restart
+from tests.law.world import ROOT, Crash, Cut, World, ask, restart, seen
 
 FOLDER = f"{ROOT}/shop/data"
 EVERY = int(os.environ.get("PLOYZ_LAW_EVERY", "7"))
@@ -69,6 +72,41 @@ def a_target_that_fills_up_keeps_nobody_from_being_served() -> None:
 def no_row_is_lost_on_the_way() -> None:
     for name in ("move a database", "move a database back"):
         require_no_row_lost(case(name), EVERY)
+
+
+def a_line_that_breaks_is_gone_on_with_or_nothing_of_it_stays() -> None:
+    """From some touch on: three streams break, or one does and the line is down for good."""
+    for name in ("move a database", "move a database back"):
+        for at in range(1, uncut(case(name))[1] + 1, EVERY):
+            require_line(case(name), at, breaks=3, down=False)
+            require_line(case(name), at, breaks=1, down=True)
+
+
+def require_line(moving: Case, at: int, *, breaks: int, down: bool) -> None:
+    """On a line that does so from this touch on it ends as ever, or is as if it had not begun."""
+    world = prepared(moving).copy()
+    before, after = seen(world), uncut(moving)[2]
+    world.meanwhile = partial(_spoil, world, at, breaks, down)
+    with impatient():
+        ending = ask(world, moving.ask, ID)
+    said = f"{moving.name}, {breaks} streams break from touch {at} on{', then all' if down else ''}: {ending}, but"
+    assert ending in OVER, said
+    assert ending == "done" or down, said
+    assert_same(seen(world), after if ending == "done" else before, said)
+    require_sound(world, said)
+
+
+def _spoil(world: World, at: int, breaks: int, down: bool, touch: int) -> None:
+    if touch == at:
+        world.shared.wires.breaks, world.shared.wires.down = breaks, down
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Nobody waits before a stream is sent again."""
+    before, sending.AGAIN = sending.AGAIN, (0.0,) * len(sending.AGAIN)
+    yield
+    sending.AGAIN = before
 
 
 def to_and_fro_leaves_one_generation_each_and_what_they_have_in_common() -> None:
@@ -181,6 +219,7 @@ def where_common_snapshots_are_gone_all_is_sent_beside_what_is_there() -> None:
 ALL: tuple[Callable[[], None], ...] = (
     a_target_that_fills_up_keeps_nobody_from_being_served,
     no_row_is_lost_on_the_way,
+    a_line_that_breaks_is_gone_on_with_or_nothing_of_it_stays,
     to_and_fro_leaves_one_generation_each_and_what_they_have_in_common,
     a_point_of_before_is_rolled_back_to_without_the_machine_that_it_was_on,
     what_a_rollback_left_goes_along,

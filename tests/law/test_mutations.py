@@ -654,6 +654,13 @@ MUTATIONS = (
         ("what_came_stays_where_its_source_has_gone",),
     ),
     Mutation(
+        "leave what came of a stream that broke",
+        "daemon/sending.py",
+        "        await node.at(way.to).transfers.give_up(way.dataset, by)\n",
+        "",
+        ("a_line_that_breaks_is_gone_on_with_or_nothing_of_it_stays",),
+    ),
+    Mutation(
         "give nothing back of what a volume began as",
         "daemon/sending.py",
         "        await _give_back(way, datasets)\n",

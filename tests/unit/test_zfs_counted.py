@@ -34,6 +34,10 @@ class Counting:
         self.commands.append(f"get refquota {name}")
         return await self.tool.quota(name)
 
+    async def left(self, name: str) -> str | None:
+        self.commands.append(f"get receive_resume_token {name}")
+        return await self.tool.left(name)
+
     async def mounted(self, name: str) -> str | None:
         return await self.tool.mounted(name)
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from dataplane.dataset import StreamProblem
-from dataplane.zfs_stream import RECORD, peek
+from dataplane.zfs_stream import RECORD, ZFS_MAGIC, Beginning, peek, told
 
 RESET = struct.pack("ii", 1, 0)
 """To linger for no time: whoever closes then resets the connection (socket(7))."""
@@ -22,3 +22,11 @@ def test_a_connection_that_is_reset_has_broken_like_any_other() -> None:
             other.close()
             with pytest.raises(StreamProblem, match="the connection broke"):
                 asyncio.run(peek(came, RECORD))
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_stream_tells_what_it_is_of_and_whether_it_is_only_the_rest(order: str, resumes: bool) -> None:
+    others = 0x4F << 2 | 1  # other features, and that it is no stream of several
+    record = struct.pack(f"{order}IIQQQIIQQ", 0, 120, ZFS_MAGIC, others | resumes << 2 + 24, 7, 2, 5, 123, 45)
+    assert told(record.ljust(RECORD, b"\0")) == Beginning("123", 45, resumes)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dataplane.dataset import NoRoom, PoolUnavailable, ZfsProblem
-from dataplane.zfs import Abilities, ask_abilities, is_named_by
+from dataplane.zfs import is_named_by
+from dataplane.zfs_abilities import Abilities, ask_abilities
 from dataplane.zfs_tool import Busy, ZfsTool, meaning, mounts
 
 ROWS = """tank/a\ttype\tfilesystem\t-
@@ -111,18 +112,44 @@ def version(folder: Path, script: str) -> str:
     return str(program)
 
 
-def test_abilities_are_what_the_program_answers(tmp_path: Path) -> None:
-    several = Abilities(several_snapshots=True, several_marks=True)
-    assert asyncio.run(ask_abilities(version(tmp_path, "echo zfs-2.3.9-1; echo zfs-kmod-2.3.9-1"))) == several
-    single = Abilities(several_snapshots=False, several_marks=False)
+OPENZFS = "echo zfs-2.3.9-1; echo zfs-kmod-2.3.9-1"
+
+
+def abilities(folder: Path, zfs: str, zpool: str) -> Abilities:
+    """What two programs are able to do that answer so."""
+    (folder / "pools").mkdir(exist_ok=True)
+    return asyncio.run(ask_abilities("tank", version(folder, zfs), version(folder / "pools", zpool)))
+
+
+@pytest.mark.parametrize(("state", "resumes"), [("active", True), ("enabled", True), ("disabled", False), ("-", False)])
+def test_abilities_are_what_the_programs_answer(tmp_path: Path, state: str, resumes: bool) -> None:
+    asked = 'test "$*" = "get -H -o value feature@extensible_dataset tank" || exit 3'
+    found = abilities(tmp_path, OPENZFS, f"{asked}; echo {state}")
+    assert found == Abilities(several_snapshots=True, several_marks=True, resumes=resumes)
+
+
+def test_zfs_fuse_is_not_asked_what_its_pool_has(tmp_path: Path) -> None:
     old = "echo \"unrecognized command 'version'\" >&2; exit 2"
-    assert asyncio.run(ask_abilities(version(tmp_path, old))) == single
+    assert abilities(tmp_path, old, "exit 3") == Abilities(several_snapshots=False, several_marks=False, resumes=False)
 
 
 @pytest.mark.parametrize("script", ["exit 0", "exit 1", "exit 2", "echo no >&2; exit 2"])
 def test_unclear_abilities_are_a_problem(tmp_path: Path, script: str) -> None:
     with pytest.raises(PoolUnavailable):
-        asyncio.run(ask_abilities(version(tmp_path, script)))
+        abilities(tmp_path, script, "echo active")
+    with pytest.raises(PoolUnavailable):
+        abilities(tmp_path, OPENZFS, script)
+
+
+@pytest.mark.parametrize(("told", "left"), [("1-c0ffee-e0-789c", "1-c0ffee-e0-789c"), ("-", None)])
+def test_what_is_left_is_what_its_token_says(tmp_path: Path, told: str, left: str | None) -> None:
+    program = shim(tmp_path, f"tank/a\treceive_resume_token\t{told}\t-\n")
+    assert asyncio.run(ZfsTool(program).left("tank/a")) == left
+
+
+def test_nothing_is_left_of_what_is_not_there(tmp_path: Path) -> None:
+    program = shim(tmp_path, error="cannot open 'tank/a': dataset does not exist", code=1)
+    assert asyncio.run(ZfsTool(program).left("tank/a")) is None
 
 
 def test_mounts_are_whole_filesystems_of_zfs(tmp_path: Path) -> None:
