@@ -124,18 +124,50 @@ def passed(broken: Broken) -> list[int]:
 
 def cut(two: Two, broken: Broken, *, rest: str | None = None) -> str | None:
     """One try, which the relay cuts: the token of what is left then."""
-    way, word = broken.way, os.urandom(32).hex()
-    base = way.origin or (f"{way.source}@op-m-0" if two.line() else None)
-    cargo = Cargo(f"{way.source}@op-m-1", base, rest)
-    guid = guid_of(two.here, cargo.snapshot)
 
     async def story(node: Node) -> str | None:
-        receive = node.at("m2").transfers.receive(f"{way.dataset}@op-m-1", guid, word, "op-m", way.onto)
-        send = node.at("m1").transfers.send(cargo, way.address, word, None)
-        await asyncio.gather(receive, send, return_exceptions=True)
-        return await node.at("m2").transfers.left(way.dataset)
+        await attempt(two, broken, node, rest=rest)
+        return await node.at("m2").transfers.left(broken.way.dataset)
 
     return two.do(story)
+
+
+async def attempt(two: Two, broken: Broken, node: Node, *, rest: str | None = None, rate: int | None = None) -> None:
+    """Both ends, once."""
+    way, word = broken.way, os.urandom(32).hex()
+    begun = await two.there.zfs.look(f"{two.way().dataset}@op-m-0")
+    cargo = Cargo(f"{way.source}@op-m-1", way.origin or (f"{way.source}@op-m-0" if begun else None), rest)
+    taken = await two.here.zfs.look(cargo.snapshot)
+    assert taken
+    receive = node.at("m2").transfers.receive(f"{way.dataset}@op-m-1", taken.guid, word, "op-m", way.onto)
+    send = node.at("m1").transfers.send(cargo, way.address, word, rate)
+    await asyncio.gather(receive, send, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("resuming")
+def test_a_daemon_that_was_started_anew_goes_on_with_it(two: Two, broken: Broken) -> None:
+    assert cut(two, broken)
+    two.do(lambda node: sending.bring(broken.way, "op-m-1", node, "op-m"))
+    require_arrived(two, broken.way)
+    assert passed(broken)[1] < SIZE - CUT + MIB // 2
+
+
+@pytest.mark.usefixtures("resuming")
+def test_whoever_receives_still_is_ended_and_what_came_is_gone_on_with(two: Two, broken: Broken) -> None:
+    broken.relay.cut_after()
+
+    async def story(node: Node) -> str | None:
+        trying = asyncio.create_task(attempt(two, broken, node, rate=MIB))
+        while sum(await sending.moved(broken.way, node)) < CUT:
+            await asyncio.sleep(0.05)
+        found = await node.at("m2").transfers.left(broken.way.dataset)
+        await trying
+        return found
+
+    assert two.do(story)
+    two.do(lambda node: sending.bring(broken.way, "op-m-1", node, "op-m"))
+    require_arrived(two, broken.way)
+    assert passed(broken)[1] < SIZE - MIB
 
 
 @pytest.mark.usefixtures("resuming")

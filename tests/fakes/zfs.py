@@ -121,6 +121,8 @@ class FakeZfs:
 
     async def left(self, name: str) -> str | None:
         self._require_up()
+        if not self.datasets.abilities.resumes:
+            raise ZfsProblem("bad property list: invalid property 'receive_resume_token'")
         part = self.part(name)
         return self.kept[part].left if part else None
 

@@ -163,6 +163,13 @@ def broken(two: Two) -> None:
     assert two.left()
 
 
+def test_a_daemon_that_was_started_anew_goes_on_with_it() -> None:
+    two = Two(resumes=True)
+    broken(two)
+    two.ends["m2"].transfers = FakeTransfers(two.there, wires=two.wires)
+    assert two.bring("op-m-1") == [(True, False)]
+
+
 def test_what_the_source_has_no_more_is_given_up_for_what_it_has() -> None:
     two = Two(resumes=True)
     broken(two)
