@@ -111,19 +111,21 @@ async def require_fits(zfs: Zfs, beginning: Beginning, landing: Landing) -> None
     if beginning.resumes and not await zfs.left(landing.dataset):
         raise StreamProblem(f"what comes is the rest of a stream of which nothing is left in {landing.dataset}")
     dataset = await zfs.look(landing.dataset)
+    below = await zfs.below(landing.dataset) if dataset else []
+    snapshots = sorted((one for one in below if "@" in one.name), key=lambda one: one.order)
+    if landing.guid in {
+        one.guid for one in snapshots
+    }:  # ZFS goes on with all that it has, though its program is killed
+        raise StreamProblem(f"{landing.snapshot} came meanwhile, of a stream that broke")
     if not beginning.base:
-        if dataset and any("@" in one.name for one in await zfs.below(landing.dataset)):
+        if snapshots:
             raise ZfsProblem(f"{landing.dataset} is there already, and what comes is whole")
         if dataset and not beginning.resumes:  # of a stream that broke, which ZFS gives up by itself some moments later
             raise StreamProblem(f"{landing.dataset} is there still, of a stream that broke")
-        return
-    if landing.onto:
+    elif landing.onto:
         await _require_origin(zfs, beginning, landing, dataset)
-        return
-    below = await zfs.below(landing.dataset) if dataset else []
-    newest = max((one for one in below if "@" in one.name), key=lambda one: one.order, default=None)
-    if not newest or newest.guid != str(beginning.base):
-        now = newest.name if newest else "not there"
+    elif not snapshots or snapshots[-1].guid != str(beginning.base):
+        now = snapshots[-1].name if snapshots else "not there"
         raise ZfsProblem(f"what comes changes {beginning.base}, and the newest of {landing.dataset} is {now}")
 
 

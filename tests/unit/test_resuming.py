@@ -251,3 +251,17 @@ def test_a_rest_is_not_added_to_another_base() -> None:
     with pytest.raises(ZfsProblem, match="what comes changes 12345"):
         asyncio.run(zfs_transfer.require_fits(two.there.datasets, Beginning(guid, 12345, True), landing))
     assert two.left(), "it may be right"
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+@pytest.mark.parametrize("last", ["op-m-0", "op-m-1"])
+def test_what_came_of_a_program_that_was_killed_is_found_by_the_next_look(resumes: bool, last: str) -> None:
+    """ZFS goes on with all that it has of a stream, and may end it only once the same is on its way again."""
+    two = Two(resumes=resumes)
+    increment(two)
+    two.bring("op-m-1")
+    base = int(two.here.kept[f"{SOURCE}@op-m-0"].guid) if last == "op-m-1" else 0
+    guid = two.here.kept[f"{SOURCE}@{last}"].guid
+    landing = Landing(f"{TARGET}@{last}", guid, "op-m")
+    with pytest.raises(StreamProblem, match="came meanwhile"):
+        asyncio.run(zfs_transfer.require_fits(two.there.datasets, Beginning(guid, base), landing))
