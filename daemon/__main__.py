@@ -201,9 +201,10 @@ def main() -> int:
             serve(settings_from(words), Path(words.socket), frozenset(words.viewer))
         )
     except Exception as failure:
-        if not problems.known(failure):
-            raise
-        log.error("cannot start: %s", failure)
+        if problems.known(failure):
+            log.error("cannot start: %s", failure)
+        else:
+            log.exception("this is a bug in ployzd, which ends")
         os._exit(1)  # what asyncio says of all that is cut off would hide the reason
     # Whatever still runs is cut as by a kill: the next start resolves it. A tidy end would take it back instead.
     os._exit(0)
