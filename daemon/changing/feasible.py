@@ -9,19 +9,31 @@ from daemon.seeing import require_room
 
 async def feasible(change: Change, node: Node) -> Change:
     """The change, if it is. Raises Refused `pool.full`, `secret.sealed`. What it has chosen is chosen from here on."""
-    if change.token != NO_TOKEN:
-        node.choices.note(change.operation, ((name.kind, name.what) for name in change.reserves))
+    note(change, node)
     cannot = f"cannot change {change.after.namespace}"
     written = {new.machine for new in change.generations}
     written |= {taken.machine for taken in (*change.snapshot, *change.copied)}
     for machine in sorted(written - {node.machine}):
         await require_room(node.at(machine), cannot)
+    for machine in sorted({machine for machine, _, _ in _seen(change)}):
+        await require_keys(change, machine, node)
+    return change
+
+
+def note(change: Change, node: Node) -> None:
+    """What it has chosen is chosen from here on."""
+    if change.token != NO_TOKEN:
+        node.choices.note(change.operation, ((name.kind, name.what) for name in change.reserves))
+
+
+async def require_keys(change: Change, machine: str, node: Node) -> None:
+    """Refuse `secret.sealed` unless a machine opens what its part of the change sees."""
     carried = {one.name: one for one in change.carries}
-    for machine, name, version in sorted(_seen(change)):
+    for at, name, version in sorted(_seen(change)):
         given = carried.get(name)
         what = (given.source, name, given.there) if given else (change.after.namespace, name, version)
-        await require_opens(machine, what, cannot, node)
-    return change
+        if at == machine:
+            await require_opens(machine, what, f"cannot change {change.after.namespace}", node)
 
 
 def _seen(change: Change) -> set[tuple[str, str, int]]:

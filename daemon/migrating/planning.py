@@ -13,7 +13,6 @@ from daemon.migrating.past import past
 from daemon.planning import NO_TOKEN, Seen, leaving
 from daemon.planning.instances import Next, candidates
 from daemon.planning.names import released, reserved
-from daemon.planning.places import Places
 from daemon.primitive import By
 from daemon.records import DeployPoint, Head, Namespace, Running, Service, Volume
 from daemon.sending import Way
@@ -21,13 +20,13 @@ from daemon.wire import Expected, Foreseen, Supply
 from dataplane.dataset import Dataset, Layout
 
 
-def head_after(record: Namespace, service: str, goal: Goal, places: Places, by: By) -> Head:
-    """The head as it will be: the service's instances and volumes are where the goal has them."""
+def head_after(record: Namespace, service: str, goal: Goal, addresses: Sequence[str], by: By) -> Head:
+    """The head as it will be: the service's instances, at these addresses, and volumes are where the goal has them."""
     before = record.head
     assert before
     fresh = tuple(
-        Running(f"{before.namespace}-{service}-{number}-{by.operation}", machine, places.address(machine), by.operation)
-        for number, machine in enumerate(goal.machines, len(goal.stays) + 1)
+        Running(f"{before.namespace}-{service}-{number}-{by.operation}", machine, address, by.operation)
+        for number, (machine, address) in enumerate(zip(goal.machines, addresses, strict=True), len(goal.stays) + 1)
     )
     volumes = {
         name: replace(before.volumes[name], machine=to, generation=by.operation, epoch=record.next_epoch(name))

@@ -20,9 +20,8 @@ def free(network: str, taken: Container[str], seed: str) -> Iterator[str]:
     for number in _shuffled(range(2, hosts.num_addresses - 1), seed):
         if (address := str(hosts[number])) not in taken:
             yield address
-    raise Refused(
-        "address.exhausted", f"cannot find a free address in {network}", "all are taken", "remove services first"
-    )
+    why = f"all of {network} are taken"
+    raise Refused("address.exhausted", "cannot find a free address", why, "remove services first")
 
 
 def _shuffled(numbers: range, seed: str) -> Iterator[int]:

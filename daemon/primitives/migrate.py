@@ -7,23 +7,23 @@ from msgspec.structs import replace
 
 from daemon import changing, sending
 from daemon.belonging import unless_lost
-from daemon.changing.feasible import feasible
+from daemon.changing.feasible import note, require_keys
 from daemon.changing.serving import FLIP
 from daemon.migrating import Move, goals, planning, shared, ways
 from daemon.migrating import Plan as Plan
+from daemon.migrating.fitting import Unfit, going_to
 from daemon.migrating.images import supplies
 from daemon.migrating.steps import copying, finishing
 from daemon.migrating.steps import steps as steps
 from daemon.node import Node
 from daemon.planning import Seen, SeenMachine, require_answers
+from daemon.planning.places import Places
 from daemon.primitive import By, Told, confirm, require
 from daemon.records import Head, Service, Volume
 from daemon.seeing import points_of_all, require_head, require_room, require_service, require_takes, see
-from daemon.wire import Migrate, Migrated, MovedVolume, Refused, Supply
+from daemon.wire import Migrate, Migrated, MovedVolume, Supply
 
 KIND = "migrated"
-UNFIT = ("pool.full", "volume.foreign", "machine.unreachable", "image.missing")
-"""Why one machine cannot take what another one perhaps can."""
 
 
 def claims(ask: Migrate) -> dict[str, Literal["change", "read"]]:
@@ -42,8 +42,8 @@ async def plan(ask: Migrate, node: Node, by: By, spoken: Mapping[str, int] = NOT
     while True:
         try:
             return await _planned(ask, Chances(seen, barred, spoken), node, by)
-        except _Unfit as unfit:
-            barred[unfit.machine] = unfit.refused.why
+        except Unfit as unfit:
+            barred[unfit.machine] = unfit.why
 
 
 class Chances(NamedTuple):
@@ -54,16 +54,8 @@ class Chances(NamedTuple):
     spoken: Mapping[str, int]
 
 
-class _Unfit(Exception):
-    """A machine that a service would go to cannot take it."""
-
-    def __init__(self, machine: str, refused: Refused) -> None:
-        self.machine, self.refused = machine, refused
-        super().__init__(machine, refused)
-
-
 async def _planned(ask: Migrate, chances: Chances, node: Node, by: By) -> Plan:
-    """Raises _Unfit where it is to leave a machine, and one that it was to go to cannot take it."""
+    """Raises Unfit where it is to leave a machine, and one that it was to go to cannot take it."""
     seen, barred, spoken = chances
     record = await node.records.namespace(ask.namespace)
     cannot = f"cannot migrate {ask.namespace}/{ask.service} {f'off {ask.off}' if ask.off else f'to {ask.to}'}"
@@ -74,11 +66,13 @@ async def _planned(ask: Migrate, chances: Chances, node: Node, by: By) -> Plan:
         _require_target(ask, service, before, seen, cannot)
     places = goals.places(ask.service, before, seen, barred, by.operation)
     goal = goals.away(ask.off, ask.service, before, places) if ask.off else goals.towards(ask.to, ask.service, before)
-    after = planning.head_after(record, ask.service, goal, places, by)
+    addresses = _addresses(ask, goal, places)
+    after = planning.head_after(record, ask.service, goal, addresses, by)
     require(after != before, "migrate.there", cannot, f"nothing of it is on {ask.off}", f"ployzctl ps {ask.namespace}")
     olds = [before.volumes[name] for name in goal.volumes]
     _require_answers(olds, seen, cannot)
-    change = await feasible(planning.change(before, after, ask.service, seen, by), node)
+    change = planning.change(before, after, ask.service, seen, by)
+    note(change, node)
     require_answers(change, seen.away)
     points = await points_of_all(node)
     slower = replace(ask, rate=shared(ask.rate, len(olds)))
@@ -87,19 +81,25 @@ async def _planned(ask: Migrate, chances: Chances, node: Node, by: By) -> Plan:
         arrivals = [old for old in olds if goal.volumes[old.name] == machine]
         to = seen.machines[machine].record
         going = [(ways.way(slower, old, to, node, by), after.volumes[old.name]) for old in arrivals]
-        try:
+        with going_to(machine, named=not ask.off):
+            await require_keys(change, machine, node)
             needed = [image for image in change.images if image.machine == machine]
             supplied += await supplies(needed, seen, node, cannot)
             moves += (come := [await ways.looked(way, volume, points, node, by) for way, volume in going])
             await require_room(node.at(machine), cannot, spoken.get(machine, 0) + sum(move.stored for move in come))
-        except Refused as refused:
-            if ask.off and refused.code in UNFIT:
-                raise _Unfit(machine, refused) from refused
-            raise
     sources = {old.machine for old in change.goes} | {old.machine for old in olds}
     warnings = [*_away(seen), *(said for move in moves for said in ways.staying(move))]
     change, foreseen = planning.given(change, supplied), planning.foreseen(change, moves, supplied)
     return Plan(change, ask.service, ", ".join(sorted(sources)), goal.to, tuple(moves), foreseen, tuple(warnings))
+
+
+def _addresses(ask: Migrate, goal: goals.Goal, places: Places) -> list[str]:
+    """Of each of its new instances."""
+    addresses = []
+    for machine in goal.machines:
+        with going_to(machine, named=not ask.off):
+            addresses.append(places.address(machine))
+    return addresses
 
 
 def _require_target(ask: Migrate, service: Service, before: Head, seen: Seen, cannot: str) -> None:

@@ -64,6 +64,8 @@ def shop(
     )
 
 
+SECRET = SecretSet("shop", "token", b"x")
+SEEING = Deploy(shop(replicas="2").manifest.replace('image = "db:1"', 'image = "db:1"\nsecrets = ["token"]', 1))
 PR = Branch("shop", "pr-42")
 NAMED = VolumeSnapshot("shop", "data", "before")
 SEES = Deploy(

@@ -1,6 +1,7 @@
 """A machine is emptied: what moves where, what cannot, and what is left of it wherever that is cut."""
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import pytest
@@ -31,7 +32,7 @@ from daemon.wire import (
 from tests.law.cases import Case
 from tests.law.law import FAILURES, assert_same, prepared
 from tests.law.leaving import cut_short, shared
-from tests.law.machines import NAMED, WITHOUT_DB, shop
+from tests.law.machines import NAMED, SECRET, SEEING, WITHOUT_DB, shop
 from tests.law.sound import head_of, heads_of, require_sound
 from tests.law.world import NOW, ROOT, World, ask, boot, ignore, seen
 
@@ -69,9 +70,11 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draining, "WAIT", 0.0)
 
 
-def amend(world: World, machine: str, state: str) -> None:
-    """The machine's record says so."""
-    asyncio.run(Members(world.kv).amend(machine, lambda now: structs.replace(now, state=state)))
+def amend(world: World, *machines: str, **to: str) -> None:
+    """The machines' records say so from now on."""
+    world.operations = None
+    for machine in machines:
+        asyncio.run(Members(world.kv).amend(machine, lambda now: structs.replace(now, **to)))
 
 
 def state(world: World) -> str:
@@ -131,7 +134,7 @@ def test_nothing_new_comes_until_it_is_undrained() -> None:
 )
 def test_nor_is_data_doubled_there(machine: str, request_: Mutation) -> None:
     world = world_of(shop(), NAMED)
-    amend(world, machine, "draining")
+    amend(world, machine, state="draining")
     before = seen(world)
     with pytest.raises(Problem) as caught:
         asyncio.run(boot(world).mutate(request_, How(op_id="op-new"), "ann", ignore))
@@ -141,7 +144,7 @@ def test_nor_is_data_doubled_there(machine: str, request_: Mutation) -> None:
 
 def test_a_volume_that_no_service_has_is_made_where_something_new_is_taken() -> None:
     world = world_of(shop())
-    amend(world, "m1", "draining")
+    amend(world, "m1", state="draining")
     more = structs.replace(shop(), manifest=shop().manifest + "[volumes.lodger]\n")
     assert ask(world, more, "op-more") == "done"
     head = head_of(world)
@@ -177,18 +180,46 @@ def full(*machines: str) -> Callable[[World], None]:
     return fill
 
 
-def test_it_goes_where_there_is_room() -> None:
-    world = world_of(shop())
-    full("m1")(world)
-    drained(world)
-    assert "shop/db" in there(world, "m3")
-    world = world_of(shop())
-    full("m1", "m3")(world)
-    why = unfinished(world).why
-    assert "m1: the pool of m1 is 100 % full" in why
-    assert "m3: the pool of m3 is 100 % full" in why
-    assert "m2: it is to be left" in why
-    assert there(world) == ["shop/db", "shop/web"]
+def down(*machines: str) -> Callable[[World], None]:
+    def end(world: World) -> None:
+        for name in machines:
+            world.iron(name).zfs.down = True
+
+    return end
+
+
+def keyless(*machines: str) -> Callable[[World], None]:
+    """They open nothing that was sealed before."""
+    return lambda world: amend(world, *machines, recipient="another key")
+
+
+def crowded(*machines: str) -> Callable[[World], None]:
+    """They have no address left."""
+    return lambda world: amend(world, *machines, subnet="10.210.9.0/31")
+
+
+@pytest.mark.parametrize(
+    ("unfit", "why"),
+    [
+        (full, "the pool of {0} is 100 % full"),
+        (down, "the pool does not answer"),
+        (keyless, "{0} cannot open version 1 of the secret shop/token"),
+        (crowded, "all of 10.210.9.0/31 are taken"),
+    ],
+)
+def test_it_goes_to_who_can_take_it(unfit: Callable[..., Callable[[World], None]], why: str) -> None:
+    for cannot, can in (("m1", "m3"), ("m3", "m1")):
+        world = world_of(SECRET, SEEING)
+        unfit(cannot)(world)
+        drained(world)
+        assert "shop/db" in there(world, can)
+    world = world_of(SECRET, SEEING)
+    unfit("m1", "m3")(world)
+    said = unfinished(world).why
+    for machine in ("m1", "m3"):
+        assert re.search(f"{machine}: [^;]*{re.escape(why.format(machine))}", said), said
+    assert "m2: it is to be left" in said
+    assert "shop/db" in there(world)
 
 
 def test_who_planned_before_is_waited_for_and_named() -> None:
@@ -293,7 +324,7 @@ def test_whoever_aborts_it_has_nothing_more_begun() -> None:
 )
 def test_what_cannot_be_drained(machine: str, code: str) -> None:
     world = world_of()
-    amend(world, "m2", "joining")
+    amend(world, "m2", state="joining")
     with pytest.raises(Problem) as caught:
         asyncio.run(boot(world).mutate(MachineDrain(machine), How(), "ann", ignore))
     assert caught.value.code == code

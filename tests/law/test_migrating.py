@@ -11,7 +11,6 @@ from daemon import sending
 from daemon.members import Members
 from daemon.wire import (
     Branch,
-    Deploy,
     How,
     Migrate,
     Mutation,
@@ -19,7 +18,6 @@ from daemon.wire import (
     Problem,
     Refused,
     Rollback,
-    SecretSet,
     Stop,
     Success,
 )
@@ -28,17 +26,10 @@ from tests.law import moving
 from tests.law.cases import Case
 from tests.law.law import assert_same, prepared
 from tests.law.leaving import lose
-from tests.law.machines import BACK, PR, SHOP, THERE, shop
+from tests.law.machines import BACK, PR, SECRET, SEEING, THERE, shop
 from tests.law.moving import FOLDER, bases, generations, moved
 from tests.law.sound import head_of, require_sound
 from tests.law.world import ROOT, World, ask, boot, founded, ignore, seen
-
-SECRET = SecretSet("shop", "token", b"x")
-SEEING = Deploy(
-    SHOP.format(namespace="shop", keep=10, db=1, cache=1, web="1", replicas=2, more="").replace(
-        'image = "db:1"', 'image = "db:1"\nsecrets = ["token"]', 1
-    )
-)
 
 
 def world_of(*first: Mutation) -> World:
