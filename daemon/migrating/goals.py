@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from daemon.manifest import GLOBAL, Service, parse
 from daemon.planning import Seen
-from daemon.planning.places import Places
+from daemon.planning.places import Against, Places
 from daemon.records import Head, Running
 
 
@@ -38,24 +38,29 @@ def away(off: str, service: str, head: Head, places: Places) -> Goal:
 
     One that is to run once on each machine just leaves. Without a service it is the volumes that none has.
     """
+    volumes = leaving(off, service, head)
     if not service:
-        lodgers = [name for name in unused(head) if head.volumes[name].machine == off]
-        return Goal((), (), dict.fromkeys(lodgers, next(places.more(LODGER, ()))) if lodgers else {})
+        return Goal((), (), dict.fromkeys(volumes, next(places.more(LODGER, ()))) if volumes else {})
     old = head.services[service]
     stays = tuple(one for one in old.instances if one.machine != off and one.machine in places.seen.machines)
-    volumes = [name for name in sorted(old.specification.volumes) if head.volumes[name].machine == off]
     if old.specification.replicas == GLOBAL or (stays == old.instances and not volumes):
         return Goal(stays, (), {})
     machines = tuple(places.more(service, stays))
     return Goal(stays, () if old.stopped else machines, dict.fromkeys(volumes, machines[0]) if volumes else {})
 
 
+def leaving(off: str, service: str, head: Head) -> list[str]:
+    """The volumes that go from there: a service's, or those that none has."""
+    names = sorted(head.services[service].specification.volumes) if service else unused(head)
+    return [name for name in names if head.volumes[name].machine == off]
+
+
 LODGER = ""
 """Stands for a service where volumes that none has look for a place: no service is called so."""
 
 
-def places(service: str, head: Head, seen: Seen, barred: Mapping[str, str], seed: str) -> Places:
-    """Where there is a place for what a service has on a machine that is `barred`.
+def places(service: str, head: Head, seen: Seen, against: Against, seed: str) -> Places:
+    """Where there is a place for what a service has, away from who is barred.
 
     What has volumes may have been moved from where its manifest has it.
     """
@@ -65,7 +70,7 @@ def places(service: str, head: Head, seen: Seen, barred: Mapping[str, str], seed
         wanted = replace(wanted, place=replace(wanted.place, machine=None))
     others = {name: one.specification for name, one in head.services.items() if name != service}
     manifest = replace(manifest, services={**others, service: wanted})
-    found = Places(manifest, seen, {}, seed, barred)
+    found = Places(manifest, seen, {}, seed, against)
     for name in others:
         found.stay(name, head.services[name].instances)
     return found

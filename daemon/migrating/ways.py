@@ -1,8 +1,11 @@
 """Where a volume goes from and to, as both machines tell it: what of it is there already, and what is in the way."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from daemon import sending
+from daemon.engine import together
 from daemon.lineage import volume_of
 from daemon.migrating import Move, planning
 from daemon.migrating.planning import Ends
@@ -11,7 +14,8 @@ from daemon.primitive import By, confirm, require
 from daemon.records import DeployPoint, Machine, Volume
 from daemon.sending import Way
 from daemon.volumes import folder
-from daemon.wire import Migrate, VolumeSend
+from daemon.wire import Migrate, Refused, VolumeSend
+from dataplane.dataset import Dataset, ZfsProblem
 
 
 def way(ask: Migrate | VolumeSend, volume: Volume, to: Machine, node: Node, by: By) -> Way:
@@ -32,15 +36,20 @@ async def looked(way: Way, new: Volume, points: Sequence[DeployPoint], node: Nod
     """What goes of a volume, and what of it is there. Raises Refused `volume.foreign`."""
     source, target = node.at(way.machine), node.at(way.to)
     await _require_free(way, target.datasets)
-    now = await source.datasets.look(way.source)
-    confirm(now, f"{way.source} is not on {way.machine}")
-    assert now
-    line = await sending.snapshots(way.source, source)
+    now, line = await _now(way.source, source)
     there = await target.datasets.below(volume_of(way.dataset))
     space = await target.datasets.space()
     found = await source.datasets.below(volume_of(way.source))
     ends = Ends(now, line, there, space.size - space.used, found)
     return planning.move(way, new, ends, points, by)
+
+
+async def _now(dataset: str, node: Node) -> tuple[Dataset, list[Dataset]]:
+    """A generation, and its line of snapshots, oldest first."""
+    now = await node.datasets.look(dataset)
+    confirm(now, f"{dataset} is not on {node.machine}")
+    assert now
+    return now, await sending.snapshots(dataset, node)
 
 
 async def _require_free(way: Way, target: Datasets) -> None:
@@ -58,3 +67,48 @@ def staying(move: Move) -> list[str]:
     """What deploy points need besides is in data of other namespaces, and stays where it is."""
     numbers = ", ".join(map(str, move.behind))
     return [f"the data of deploy {numbers} of {move.volume.name} stays on {move.way.machine}"] if numbers else []
+
+
+# ---------------------------------------------------------------------------------------------- on other machines
+
+
+async def lacking(namespace: str, volumes: Iterable[Volume], node: Node) -> Mapping[str, int]:
+    """About how many bytes would have to go to each other machine, for it to have these volumes."""
+    lacks = Counter[str]()
+    for each in await together([_lacking(namespace, volume, node) for volume in volumes]):
+        lacks.update(each)
+    return lacks
+
+
+async def _lacking(namespace: str, volume: Volume, node: Node) -> dict[str, int]:
+    source, others = node.at(volume.machine), (await node.members.machines()).keys() - {volume.machine}
+    lacks = dict[str, int]()
+    with _if_it_answers():
+        now, line = await _now(f"{folder(namespace, volume.name, source)}/{volume.generation}", source)
+        there = await elsewhere(namespace, volume.name, others, node)
+        lacks |= {name: planning.estimate(now, line, planning.common(line, has)) for name, has in there.items()}
+    return lacks
+
+
+async def elsewhere(namespace: str, volume: str, names: Iterable[str], node: Node) -> dict[str, list[Dataset]]:
+    """All that each of these machines has of a volume; nothing of those that cannot be asked."""
+    asked = sorted(names)
+    return dict(zip(asked, await together([_has(namespace, volume, node.at(name)) for name in asked]), strict=True))
+
+
+async def _has(namespace: str, volume: str, node: Node) -> list[Dataset]:
+    found = list[Dataset]()
+    with _if_it_answers():
+        found += await node.datasets.below(folder(namespace, volume, node))
+    return found
+
+
+@contextmanager
+def _if_it_answers() -> Iterator[None]:
+    try:
+        yield
+    except ZfsProblem:
+        pass
+    except Refused as refused:
+        if refused.code != "machine.unreachable":
+            raise

@@ -1,7 +1,9 @@
-"""Where instances run: where their volumes are, where `place` says, else where the fewest run and most is free."""
+"""Where instances run: where their volumes are, where `place` says, else where the fewest run and most is free; and of
+what moves, where most of its data is."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from daemon.manifest import GLOBAL, Manifest, Service
 from daemon.planning.names import free
@@ -9,20 +11,28 @@ from daemon.planning.wanted import Seen
 from daemon.records import Running
 from daemon.wire import Refused
 
-NOBODY: Mapping[str, str] = {}
+
+class Against(NamedTuple):
+    """What speaks against machines: those that are `barred` get nothing new, for the reason that is given; and of all
+    that fit, one that `lacks` fewer bytes of what comes along is better, whatever else it runs."""
+
+    barred: Mapping[str, str] = {}
+    lacks: Mapping[str, int] = {}
+
+
+NOTHING = Against()
 
 
 class Places:
     """Chooses machines, and addresses on them, for one plan, and remembers what it has chosen.
 
-    `pins` says where each volume is. `seed` is the operation's id: see `free`. Machines that are `barred` get nothing
-    new, for the reason that is given.
+    `pins` says where each volume is. `seed` is the operation's id: see `free`.
     """
 
     def __init__(
-        self, manifest: Manifest, seen: Seen, pins: Mapping[str, str], seed: str, barred: Mapping[str, str] = NOBODY
+        self, manifest: Manifest, seen: Seen, pins: Mapping[str, str], seed: str, against: Against = NOTHING
     ) -> None:
-        self.seen, self._barred = seen, barred
+        self.seen, self._against = seen, against
         self._manifest, self._pins, self._seed = manifest, dict(pins), seed
         self._load: Counter[str] = Counter()
         self._free: dict[str, Iterator[str]] = {}
@@ -49,7 +59,8 @@ class Places:
             yield from (machine for machine in self._fit(name, service) if machine not in here)
             return
         for _ in range(len(kept), service.replicas):
-            chosen = min(self._fit(name, service), key=lambda machine: (here[machine], *self._fullness(machine)))
+            fit = self._fit(name, service)
+            chosen = min(fit, key=lambda machine: (here[machine], *self._burden(machine)))
             here[chosen] += 1
             self._load[chosen] += 1
             self._pins |= dict.fromkeys(service.volumes, chosen)
@@ -94,8 +105,8 @@ class Places:
         for label, value in (service.place.labels if service.place else {}).items():
             if (there := record.labels.get(label)) != value:
                 return f"its label {label} is {there or 'not set'}, not {value}"
-        if new and machine in self._barred:
-            return self._barred[machine]
+        if new and machine in self._against.barred:
+            return self._against.barred[machine]
         pinned = not self._pins.keys().isdisjoint(service.volumes)
         if record.state in ("lost", "leaving"):
             return "it leaves the mesh"
@@ -106,5 +117,6 @@ class Places:
         takes = {name for name, one in machines.items() if one.record.state == "active" and not one.away}
         return min(machines, key=lambda name: (name not in takes, name != self.seen.here, name))
 
-    def _fullness(self, machine: str) -> tuple[int, int, str]:
-        return self._load[machine], -self.seen.machines[machine].memory, machine
+    def _burden(self, machine: str) -> tuple[int, int, int, str]:
+        lacks = self._against.lacks.get(machine, 0)
+        return lacks, self._load[machine], -self.seen.machines[machine].memory, machine

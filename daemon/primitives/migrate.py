@@ -17,7 +17,7 @@ from daemon.migrating.steps import copying, finishing
 from daemon.migrating.steps import steps as steps
 from daemon.node import Node
 from daemon.planning import Seen, SeenMachine, require_answers
-from daemon.planning.places import Places
+from daemon.planning.places import Against, Places
 from daemon.primitive import By, Told, confirm, require
 from daemon.records import Head, Service, Volume
 from daemon.seeing import points_of_all, require_head, require_room, require_service, require_takes, see
@@ -38,33 +38,35 @@ async def plan(ask: Migrate, node: Node, by: By, spoken: Mapping[str, int] = NOT
 
     `spoken` are the bytes on each machine that something else is about to take.
     """
-    seen, barred = await see(node), {ask.off: "it is to be left"}
+    barred = {ask.off: "it is to be left"}
     while True:
         try:
-            return await _planned(ask, Chances(seen, barred, spoken), node, by)
+            return await _planned(ask, Chances(barred, spoken), node, by)
         except Unfit as unfit:
             barred[unfit.machine] = unfit.why
 
 
 class Chances(NamedTuple):
-    """What decides which machine can take it: what was seen, who is barred and why, the bytes that are spoken for."""
+    """What decides which machine can take it: who is barred and why, the bytes that are spoken for."""
 
-    seen: Seen
     barred: Mapping[str, str]
     spoken: Mapping[str, int]
 
 
 async def _planned(ask: Migrate, chances: Chances, node: Node, by: By) -> Plan:
     """Raises Unfit where it is to leave a machine, and one that it was to go to cannot take it."""
-    seen, barred, spoken = chances
+    barred, spoken = chances
     record = await node.records.namespace(ask.namespace)
     cannot = f"cannot migrate {ask.namespace}/{ask.service} {f'off {ask.off}' if ask.off else f'to {ask.to}'}"
     before, service = await require_head(node, ask.namespace, cannot), None
     if ask.service or not ask.off:
         _, service = await require_service(node, ask.namespace, ask.service, cannot)
+    leaving = goals.leaving(ask.off, ask.service, before) if ask.off else []
+    lacks = await ways.lacking(ask.namespace, [before.volumes[name] for name in leaving], node)
+    seen = await see(node)
     if service and not ask.off:
         _require_target(ask, service, before, seen, cannot)
-    places = goals.places(ask.service, before, seen, barred, by.operation)
+    places = goals.places(ask.service, before, seen, Against(barred, lacks), by.operation)
     goal = goals.away(ask.off, ask.service, before, places) if ask.off else goals.towards(ask.to, ask.service, before)
     addresses = _addresses(ask, goal, places)
     after = planning.head_after(record, ask.service, goal, addresses, by)

@@ -21,6 +21,7 @@ from daemon.wire import (
     How,
     MachineDrain,
     MachineUndrain,
+    Migrate,
     Mutation,
     NamespaceRm,
     Problem,
@@ -28,11 +29,12 @@ from daemon.wire import (
     VolumeFork,
     VolumeImport,
     VolumeRestore,
+    VolumeSend,
 )
 from tests.law.cases import Case
 from tests.law.law import FAILURES, assert_same, prepared
 from tests.law.leaving import cut_short, shared
-from tests.law.machines import NAMED, SECRET, SEEING, WITHOUT_DB, shop
+from tests.law.machines import NAMED, SECRET, SEEING, SEND, WITHOUT_DB, shop
 from tests.law.sound import head_of, heads_of, require_sound
 from tests.law.world import NOW, ROOT, World, ask, boot, ignore, seen
 
@@ -41,6 +43,7 @@ PINNED = Deploy(
     'namespace = "pinned"\n[services.web]\nimage = "web:1"\nplace = { machine = "m2" }\n'
     '[services.each]\nimage = "web:1"\nreplicas = "global"\n'
 )
+SEND_ON = VolumeSend("shop", "data", "m3")
 RECREATED = Deploy('namespace = "alone"\n[services.web]\nimage = "web:1"\nupdate = "recreate"\nreplicas = 3\n')
 
 
@@ -220,6 +223,43 @@ def test_it_goes_to_who_can_take_it(unfit: Callable[..., Callable[[World], None]
         assert re.search(f"{machine}: [^;]*{re.escape(why.format(machine))}", said), said
     assert "m2: it is to be left" in said
     assert "shop/db" in there(world)
+
+
+@pytest.mark.parametrize(
+    ("then", "to"),
+    [
+        ((SEND_ON,), "m3"),
+        ((Migrate("shop", "db", "m3"), Migrate("shop", "db", "m2")), "m3"),
+        ((SEND, WITHOUT_DB), "m1"),
+        ((SEND, SEND_ON), "m3"),
+    ],
+    ids=["a copy", "left by a move", "of no service", "a newer copy"],
+)
+def test_it_goes_where_most_of_its_data_is(then: tuple[Mutation, ...], to: str) -> None:
+    """Though less runs on the other machine; if there is no room, it goes there."""
+    world = world_of(shop(), *then)
+    [move] = drained(world, preview=True).result["moves"]
+    assert (move["to"], move["bytes"]) == (to, len(b"committed")), "what was written since"
+    drained(world)
+    assert place(world) == to
+    require_sound(world, "drained to where its data is, but")
+    world = world_of(shop(), *then)
+    full(to)(world)
+    drained(world)
+    assert place(world) == {"m1": "m3", "m3": "m1"}[to]
+
+
+def place(world: World) -> str:
+    """The machine that has the database's volume."""
+    head = head_of(world)
+    assert head
+    return head.volumes["data"].machine
+
+
+def test_where_nobody_has_any_of_it_it_goes_where_the_least_runs() -> None:
+    for then, to in ((), "m1"), ((WITHOUT_DB,), "m3"):
+        [move] = drained(world_of(shop(), *then), preview=True).result["moves"]
+        assert move["to"] == to
 
 
 def test_who_planned_before_is_waited_for_and_named() -> None:
