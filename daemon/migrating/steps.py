@@ -1,7 +1,7 @@
 """The steps of a move: copied while it runs, stopped, the last of it, started there; the commit; the flip."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -9,6 +9,7 @@ from daemon import lineage, sending
 from daemon.belonging import unless_lost
 from daemon.change import Old
 from daemon.changing import commit, grouped, if_any, instances, names, serving, starting
+from daemon.changing.data import free_unneeded
 from daemon.migrating import SOON, Move, Plan
 from daemon.node import Node
 from daemon.primitive import Commit, Part, Step
@@ -41,6 +42,7 @@ def steps(plan: Plan, node: Node) -> list[Part]:
         *grouped([settle(move, node) for move in moves]),
         *grouped([forget_there(move, node) for move in moves]),
         *grouped([forget_here(move, node) for move in moves]),
+        *forget_beside(moves, node),
         *if_any(change.releases, names.release(change, node)),
     ]
 
@@ -188,6 +190,15 @@ def forget_there(move: Move, node: Node) -> Step:
 def forget_here(move: Move, node: Node) -> Step:
     way, forget = move.way, partial(_forget, move, move.way.source, node.at(move.way.machine))
     return Step(f"remove what {move.volume.name} no longer needs on {way.machine}", forget, machine=way.machine)
+
+
+def forget_beside(moves: Sequence[Move], node: Node) -> list[Part]:
+    """What was kept for moves, also on third machines, and is in common with nobody any more."""
+    keeping = sorted({(machine, move.marks["namespace"]) for move in moves for machine in move.beside})
+    return grouped([
+        Step("free what nobody needs any more", partial(free_unneeded, namespace, node.at(machine)), machine=machine)
+        for machine, namespace in keeping
+    ])  # fmt: skip
 
 
 async def _forget(move: Move, dataset: str, node: Node, known: Collection[str] | None = None) -> None:

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from msgspec.structs import replace
 
 from daemon import sending
 from daemon.engine import together
@@ -81,25 +83,20 @@ async def lacking(namespace: str, volumes: Iterable[Volume], node: Node) -> Mapp
 
 
 async def _lacking(namespace: str, volume: Volume, node: Node) -> dict[str, int]:
-    source, others = node.at(volume.machine), (await node.members.machines()).keys() - {volume.machine}
-    lacks = dict[str, int]()
+    source, lacks = node.at(volume.machine), dict[str, int]()
     with _if_it_answers():
         now, line = await _now(f"{folder(namespace, volume.name, source)}/{volume.generation}", source)
-        there = await elsewhere(namespace, volume.name, others, node)
-        lacks |= {name: planning.estimate(now, line, planning.common(line, has)) for name, has in there.items()}
+        names = sorted((await node.members.machines()).keys() - {volume.machine})
+        there = await together([_has(folder(namespace, volume.name, node.at(name)), node.at(name)) for name in names])
+        bases = [planning.common(line, has) for has in there]
+        lacks |= {name: planning.estimate(now, line, base) for name, base in zip(names, bases, strict=True)}
     return lacks
 
 
-async def elsewhere(namespace: str, volume: str, names: Iterable[str], node: Node) -> dict[str, list[Dataset]]:
-    """All that each of these machines has of a volume; nothing of those that cannot be asked."""
-    asked = sorted(names)
-    return dict(zip(asked, await together([_has(namespace, volume, node.at(name)) for name in asked]), strict=True))
-
-
-async def _has(namespace: str, volume: str, node: Node) -> list[Dataset]:
+async def _has(dataset: str, node: Node) -> list[Dataset]:
     found = list[Dataset]()
     with _if_it_answers():
-        found += await node.datasets.below(folder(namespace, volume, node))
+        found += await node.datasets.below(dataset)
     return found
 
 
@@ -112,3 +109,18 @@ def _if_it_answers() -> Iterator[None]:
     except Refused as refused:
         if refused.code != "machine.unreachable":
             raise
+
+
+async def beside(move: Move, names: Iterable[str], node: Node) -> Move:
+    """With those of these machines that kept something of it for others."""
+    others = sorted({*names} - {move.way.machine, move.way.to})
+    within = [folder(move.marks["namespace"], move.volume.name, node.at(name)) for name in others]
+    keep = await together([_keeps(one, node.at(name)) for one, name in zip(within, others, strict=True)])
+    return replace(move, beside=(*move.beside, *(name for name, does in zip(others, keep, strict=True) if does)))
+
+
+async def _keeps(dataset: str, node: Node) -> bool:
+    """False also where the pool cannot tell: nobody's move waits for that."""
+    with suppress(ZfsProblem):
+        return planning.keeps(await node.datasets.below(dataset))
+    return False

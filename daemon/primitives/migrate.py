@@ -89,6 +89,7 @@ async def _planned(ask: Migrate, chances: Chances, node: Node, by: By) -> Plan:
             supplied += await supplies(needed, seen, node, cannot)
             moves += (come := [await ways.looked(way, volume, points, node, by) for way, volume in going])
             await require_room(node.at(machine), cannot, spoken.get(machine, 0) + sum(move.stored for move in come))
+    moves = [await ways.beside(move, seen.machines.keys() - seen.away.keys(), node) for move in moves]
     sources = {old.machine for old in change.goes} | {old.machine for old in olds}
     warnings = [*_away(seen), *(said for move in moves for said in ways.staying(move))]
     change, foreseen = planning.given(change, supplied), planning.foreseen(change, moves, supplied)

@@ -10,8 +10,8 @@ from daemon.journal import Story
 from daemon.wire import Migrate, Rollback, VolumePurge
 from tests.law import full_pool
 from tests.law.cases import Case
-from tests.law.law import ID, OVER, assert_same, prepared, uncut
-from tests.law.machines import BACK, CASES, THERE, shop
+from tests.law.law import ID, OVER, assert_same, prepared, resolved, uncut
+from tests.law.machines import BACK, CASES, ON, THERE, shop
 from tests.law.scenarios import require_no_row_lost
 from tests.law.sound import head_of, in_common, require_sound
 from tests.law.world import ROOT, Crash, Cut, World, ask, restart, seen
@@ -26,9 +26,9 @@ def case(name: str) -> Case:
     return found
 
 
-def moved(world: World, *to: str) -> None:
-    """Move the database from machine to machine; a row is written on each of them."""
-    for number, name in enumerate(to):
+def moved(world: World, *to: str, first: int = 0) -> None:
+    """Move the database from machine to machine, in moves numbered from `first`; a row is written on each of them."""
+    for number, name in enumerate(to, first):
         assert ask(world, Migrate("shop", "db", name), f"op-move-{number}-{name}") == "done"
         require_sound(world, f"moved to {name}, but")
         head = head_of(world)
@@ -60,6 +60,14 @@ def bases(world: World) -> dict[str, list[str]]:
         one.name: sorted(kept.guid for kept in one.zfs.kept.values() if kept.marks.get("state") == "base")
         for one in world.irons()
     }
+
+
+def surplus(world: World) -> dict[str, set[str]]:
+    """Those of them that are not the newest of the volume which another machine has too."""
+    return {iron.name: {*bases(world)[iron.name]} - in_common(iron, world) for iron in world.irons()}
+
+
+NOTHING: dict[str, set[str]] = {"m1": set(), "m2": set(), "m3": set()}
 
 
 def a_target_that_fills_up_keeps_nobody_from_being_served() -> None:
@@ -185,9 +193,46 @@ def what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is() -> N
     for db in (2, 3):
         assert ask(world, shop(db=db, keep=1), f"op-deploy-{db}") == "done"
         require_sound(world, "deployed after moves, but")
-    left = {iron.name: {*bases(world)[iron.name]} - in_common(iron, world) for iron in world.irons()}
-    assert left == {"m1": set(), "m2": set(), "m3": set()}
+    assert surplus(world) == NOTHING
     assert all(bases(world).values())
+
+
+def what_is_in_common_no_more_goes_with_the_move() -> None:
+    """Also on the third machine; if that does not answer, with the next move."""
+    world = prepared(Case("surplus", (shop(),), shop(), machines=3)).copy()
+    moved(world, "m1", "m3", "m1", "m2")
+    assert surplus(world) == NOTHING
+    assert {name: len(found) for name, found in bases(world).items()} == {"m1": 2, "m2": 2, "m3": 1}
+    before = {*world.shared.wires.sent}
+    moved(world, "m3", first=4)
+    came = [one for word, one in world.shared.wires.sent.items() if word not in before]
+    assert all(one and one.base for one in came), "what is left there is what it began with"
+    moved(world, "m1", first=5)
+    away = world.sites.pop("m3")
+    world.mesh.away.add("m3")
+    assert ask(world, BACK, "op-without-m3") == "done"
+    world.sites["m3"] = away
+    world.mesh.away.clear()
+    require_sound(world, "moved while m3 did not answer, but")
+    assert surplus(world)["m3"]
+    moved(world, "m1", first=7)
+    assert surplus(world) == NOTHING
+    world = prepared(
+        Case("surplus of a rollback", (shop(), shop(db=2), THERE, Rollback("shop")), BACK, machines=3)
+    ).copy()
+    moved(world, "m2")
+    assert surplus(world) == NOTHING, "nor in what a rollback left"
+
+
+def wherever_the_end_of_a_move_is_cut_that_goes_all_the_same() -> None:
+    moving = Case("surplus, cut", (shop(), THERE, ON, THERE), BACK, machines=3)
+    last = uncut(moving)[1]
+    for at in range(last * 3 // 4, last + 1):
+        world = prepared(moving).copy()
+        assert resolved(world, moving, Cut(at, "before", Crash), 0) == "done"
+        require_sound(world, f"moved, cut at {at}, but")
+        assert surplus(world) == NOTHING
+        world.close()
 
 
 def what_was_left_is_purged_and_then_nothing_is_kept_for_it() -> None:
@@ -226,6 +271,8 @@ ALL: tuple[Callable[[], None], ...] = (
     what_came_stays_where_its_source_has_gone,
     what_two_machines_have_in_common_outlives_deploys_that_forget,
     what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is,
+    what_is_in_common_no_more_goes_with_the_move,
+    wherever_the_end_of_a_move_is_cut_that_goes_all_the_same,
     what_was_left_is_purged_and_then_nothing_is_kept_for_it,
     where_common_snapshots_are_gone_all_is_sent_beside_what_is_there,
 )

@@ -638,6 +638,13 @@ MUTATIONS = (
         ("whoever_was_taken_over_says_no_ending",),
     ),
     Mutation(
+        "leave to third machines what is in common with nobody any more",
+        "daemon/migrating/steps.py",
+        "        *forget_beside(moves, node),\n",
+        "",
+        ("what_is_in_common_no_more_goes_with_the_move",),
+    ),
+    Mutation(
         "send the last of a volume before its writer has stopped",
         "daemon/migrating/steps.py",
         "        *grouped([instances.stop(old, node.at(old.machine)) for old in change.stops]),\n"
