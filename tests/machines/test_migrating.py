@@ -16,6 +16,7 @@ import pytest
 from tests.machine.clients import watching
 from tests.machine.cluster import Cluster, wait_until
 from tests.machine.cutting import lines, says
+from tests.machine.manifests import demo
 from tests.machine.test_watched import MILLISECOND, moment
 from tests.machine.watcher import Watch
 from tests.machines.moves import (
@@ -37,6 +38,7 @@ from tests.machines.moves import (
     where,
     written_to,
 )
+from tests.machines.remains import require_nothing_left
 
 OFTEN = 0.05
 """Seconds between one look at all machines and the next: half of them are closer together, on a busy machine too."""
@@ -203,6 +205,29 @@ def test_a_machine_is_emptied_while_it_is_written_to(shop: Cluster) -> None:
     shop.done("machine", "undrain", source)
     with written_to(shop):
         migrated(shop, source)
+
+
+def test_what_is_kept_where_it_was_is_every_row_of_before(shop: Cluster) -> None:
+    """Its machine makes a volume of it, also while the one that has the volume now does not answer."""
+    source, left = where(shop), present(shop).rpartition("/")[2]
+    target = another(source, "m2", "m3")
+    sql(shop, "INSERT INTO rows (by) VALUES ('before')")
+    before = shop.on(source).rows()
+    migrated(shop, target)
+    sql(shop, "INSERT INTO rows (by) VALUES ('after')")
+    kept = shop.done("volume", "ls", "shop", "--kept")["volumes"]
+    [snapshot] = [one["snapshot"] for one in kept if (one["machine"], one["generation"]) == (source, left)]
+    shop.on(target).kill_daemon()
+    try:
+        made = shop.done("volume", "restore", f"shop/data@{snapshot}", "again/data")
+        assert made["machine"] == source
+        shop.deployed(demo(1).replace('namespace = "shop"', 'namespace = "again"'))
+        assert shop.on(source).rows("again") == before
+    finally:
+        shop.up()
+    shop.done("namespace", "rm", "again", "--purge", "--yes")
+    assert shop.on(target).rows()[-1][1] == "after"
+    require_nothing_left(shop, "shop", MACHINES)
 
 
 def test_a_service_without_volumes_moves_and_no_request_is_lost(shop: Cluster) -> None:
