@@ -305,6 +305,8 @@ class Zfs:
         objection = await self._change("destroy", name)
         if await self.look(name):
             raise objection or ZfsProblem(f"cannot destroy {name}: zfs says it did, but it is still there")
+        if "@" not in name and len(self._parents(name)) < 2:
+            await self.tool.clear(name)
 
     async def _remove_parents(self, parents: Sequence[Dataset], by: str) -> None:
         ours = [parent.name for parent in parents if parent.marks.get(OPERATION) == by]

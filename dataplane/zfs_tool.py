@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -79,6 +79,9 @@ class Tool(Protocol):
 
     async def left(self, name: str) -> str | None:
         """The token by which a stream goes on that broke while it came to a filesystem. OpenZFS alone has it."""
+
+    async def clear(self, name: str) -> None:
+        """Remove the folder of a filesystem that was never mounted and is gone, unless something is in it."""
 
 
 MEANINGS: tuple[tuple[type[ZfsProblem], tuple[str, ...]], ...] = (
@@ -155,6 +158,14 @@ class ZfsTool:
         rows = await self._get("receive_resume_token", (name,), below=False)
         token = rows[name]["receive_resume_token"] if name in rows else "-"
         return None if token == "-" else token
+
+    async def clear(self, name: str) -> None:
+        # ZFS makes such a folder for what is mounted below, and removes only those that something was mounted at.
+        parent, _, last = name.rpartition("/")
+        rows = await self._get("mountpoint", (parent,), below=False)
+        if (place := Path(rows.get(parent, {}).get("mountpoint", "")) / last).is_absolute():
+            with suppress(ZfsProblem):
+                await self._files(f"remove {place}", place.rmdir)
 
     async def _get(self, properties: str, names: Sequence[str], *, below: bool) -> dict[str, Row]:
         flags = ("-Hp", *(("-r",) if below else ()))

@@ -41,6 +41,9 @@ class Ground(Protocol):
     def owner(self, dataset: str) -> tuple[str, str]:
         """`uid:gid` and octal mode of the root of a mounted dataset."""
 
+    def folders(self) -> set[str]:
+        """Those below the root's, as names of datasets."""
+
     @contextmanager
     def in_use(self, dataset: str) -> Iterator[None]:
         """Keep a mounted dataset busy."""
@@ -66,6 +69,9 @@ class FakeGround:
 
     def owner(self, dataset: str) -> tuple[str, str]:
         return self.fake.kept[dataset].owner, self.fake.kept[dataset].mode
+
+    def folders(self) -> set[str]:
+        return self.fake.folders
 
     @contextmanager
     def in_use(self, dataset: str) -> Iterator[None]:
@@ -100,6 +106,9 @@ class RealGround:
     def owner(self, dataset: str) -> tuple[str, str]:
         found = self._place(dataset, ".").stat()
         return f"{found.st_uid}:{found.st_gid}", f"{found.st_mode & 0o7777:o}"
+
+    def folders(self) -> set[str]:
+        return {f"{self.zfs.root}/{one.relative_to(self.folder)}" for one in self.folder.rglob("*") if one.is_dir()}
 
     @contextmanager
     def in_use(self, dataset: str) -> Iterator[None]:

@@ -276,6 +276,15 @@ class TestDestroy:
                 asyncio.run(ground.zfs.destroy(stranger))
             there(ground, stranger)
 
+    def test_leaves_no_folder_that_nothing_is_in(self, ground: Ground) -> None:
+        name, root = made(ground, "op-1"), ground.zfs.root
+        made(ground, "op-1", "other/data")
+        asyncio.run(ground.zfs.unmount(name))
+        for gone in (name, f"{root}/shop/data", f"{root}/shop"):
+            assert f"{root}/shop" in ground.folders()
+            asyncio.run(ground.zfs.destroy(gone))
+        assert ground.folders() == {f"{root}/other", f"{root}/other/data", f"{root}/other/data/op-1"}
+
 
 class TestTakeBack:
     def test_removes_it_with_the_parents_that_it_made(self, ground: Ground) -> None:
@@ -283,6 +292,10 @@ class TestTakeBack:
         for _ in range(2):
             asyncio.run(ground.zfs.take_back(name, "op-1"))
         assert all_below(ground) == []
+
+    def test_leaves_no_folder_of_the_parents(self, ground: Ground) -> None:
+        asyncio.run(ground.zfs.take_back(made(ground, "op-1"), "op-1"))
+        assert ground.folders() == set()
 
     def test_removes_parents_alone(self, ground: Ground) -> None:
         name = made(ground, "op-1")

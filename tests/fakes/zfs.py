@@ -52,7 +52,8 @@ class FakeZfs:
     """A machine's ZFS. `datasets` is what a Node is given; `several=False` is zfs-fuse, `True` is OpenZFS.
 
     Tests may set `down` (the pool does not answer) and `full` (it has no room left), add to `busy` (names in use: not
-    to be unmounted or destroyed), and look at `kept`, which is everything that is there.
+    to be unmounted or destroyed), and look at `kept`, which is everything that is there, and at `folders`: the names of
+    those that something is, or was, mounted at or below.
     """
 
     def __init__(self, root: str = "tank/ployz", *, several: bool = False, touch: Touch = straight) -> None:
@@ -63,6 +64,7 @@ class FakeZfs:
         self.busy: set[str] = set()
         self.limit = 1_000_000
         self.kept: dict[str, Kept] = {}
+        self.folders: set[str] = set()
         self._made = 0
         for name in (root.partition("/")[0], root, room_of(root)):
             self._add(name, Kept(0, {}, properties={"canmount": "off"}))
@@ -130,6 +132,10 @@ class FakeZfs:
         """Where what is left is of a stream that broke on its way into a filesystem."""
         return next((part for part in (name + HIDDEN, name) if part in self.kept and self.kept[part].left), None)
 
+    async def clear(self, name: str) -> None:
+        if not any(one.startswith(f"{name}/") for one in self.folders):
+            self.folders.discard(name)
+
     # What `zfs` does
 
     def obey(self, *argv: str) -> ZfsProblem | None:
@@ -171,6 +177,8 @@ class FakeZfs:
         several = self.datasets.abilities.several_snapshots
         clone.mounted = not several and clone.properties.get("canmount") != "off"  # zfs-fuse mounts it, noauto or not
         self._add(name, clone)
+        if clone.mounted:
+            self._enter(name)
 
     def _snapshot(self, words: list[str], options: list[str]) -> None:
         recursive, names = "-r" in words, [word for word in words if word != "-r"]
@@ -218,6 +226,7 @@ class FakeZfs:
         if kept.mounted or kept.properties.get("canmount") == "off":
             raise ZfsProblem(f"cannot mount '{words[0]}': already mounted, or never to be")
         kept.mounted = True
+        self._enter(words[0])
 
     def _unmount(self, words: list[str], options: list[str]) -> None:
         kept = self._require(words[0])
@@ -225,6 +234,7 @@ class FakeZfs:
         if not kept.mounted:
             raise ZfsProblem(f"cannot unmount '{words[0]}': not currently mounted")
         kept.mounted = False
+        self.folders.discard(words[0])
 
     def _destroy(self, words: list[str], options: list[str]) -> None:
         (name,) = words
@@ -233,6 +243,8 @@ class FakeZfs:
             if other != name + HIDDEN and (other.startswith((f"{name}/", f"{name}@")) or kept.origin == name):
                 raise ZfsProblem(f"cannot destroy '{name}': {other} depends on it")
         self._require_idle(name)
+        if self.kept[name].properties.get("canmount") != "off":
+            self.folders.discard(name)
         del self.kept[name]
         self.kept.pop(name + HIDDEN, None)
 
@@ -243,6 +255,12 @@ class FakeZfs:
         if not (part := self.part(name)):
             raise ZfsProblem(f"'{name}' does not have any resumable receive state to abort")
         self._destroy([part], options)
+
+    def _enter(self, name: str) -> None:
+        """Its folder is there, and those above."""
+        while name != self.root:
+            self.folders.add(name)
+            name = name.rpartition("/")[0]
 
     def _own(self, name: str, layout: Layout) -> None:
         self._require_up()

@@ -52,6 +52,8 @@ def placed(many: Cluster) -> Iterator[Cluster]:
     many.deployed(PLACED)
     yield many
     many.done("namespace", "rm", "shop", "--purge", "--yes")
+    there = [many.on(name).machine / "data" / "volumes" / "shop" for name in MACHINES]
+    assert [folder for folder in there if folder.exists()] == []
 
 
 def where(shop: Cluster) -> str:

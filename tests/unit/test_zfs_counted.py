@@ -38,6 +38,10 @@ class Counting:
         self.commands.append(f"get receive_resume_token {name}")
         return await self.tool.left(name)
 
+    async def clear(self, name: str) -> None:
+        self.commands.append(f"get mountpoint {name}")
+        await self.tool.clear(name)
+
     async def mounted(self, name: str) -> str | None:
         return await self.tool.mounted(name)
 
