@@ -47,6 +47,8 @@ AT_ONCE = 3
 would have less of it each, and so be down for longer."""
 TRIES = 3
 """How often each is tried that met another one at an address: both had chosen it at the same time."""
+AGAIN = ("name.taken", "address.taken")
+"""What that is called: another one of ours was there first, or a container that is nobody's."""
 WAIT = 20.0
 """Seconds that another operation of a namespace is waited for by whoever did not say."""
 LOOK_AGAIN = 0.5
@@ -185,7 +187,7 @@ class Draining:
                 run.moved.append(await self._depart(one, run))
                 return
             except Problem as problem:
-                if problem.code != "name.taken" or not left:
+                if problem.code not in AGAIN or not left:
                     run.failed[one] = problem
                     return
 

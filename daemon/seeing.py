@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
+from daemon import problems
 from daemon.engine import together
 from daemon.finding import no_namespace, service_of
 from daemon.manifest import Volume
@@ -11,16 +12,17 @@ from daemon.node import Node
 from daemon.planning import Origin, Seen, SeenMachine
 from daemon.planning.identity import HOST
 from daemon.primitive import require
-from daemon.problems import TRY
 from daemon.records import DeployPoint, Head, Machine, Service
 from daemon.units import rounded
 from daemon.wire import Refused
-from runtime.instance import ImageMissing
+from runtime.instance import EngineUnavailable, ImageMissing
 
 KINDS = ("address", "service", "hostname", "port")
 """Of what is reserved."""
 FULL = 0.95
 """A pool fuller than this is refused: copy-on-write needs room even to delete."""
+AWAY = ("machine.unreachable", "engine.down")
+"""Why another machine can have no part in a plan, which only holds up plans that need it."""
 
 
 async def see(node: Node) -> Seen:
@@ -48,10 +50,10 @@ async def _machine(record: Machine, node: Node) -> SeenMachine:
             there.host.memory(),
             there.instances.images(),
         )
-    except Refused as refused:
-        if refused.code != "machine.unreachable" or there is node:
+    except (Refused, EngineUnavailable) as failure:
+        if there is node or problems.code(failure) not in AWAY:
             raise
-        return SeenMachine(record, away=refused.why)
+        return SeenMachine(record, away=problems.refused(failure, "").why)
     return SeenMachine(
         record=record,
         root=there.datasets.root,
@@ -79,7 +81,7 @@ async def require_room(node: Node, what: str, needed: int = 0) -> None:
         what,
         f"the pool of {node.machine} is {100 * space.used // space.size} % full "
         f"({rounded(space.used)} of {rounded(space.size)}){more}: above {100 * FULL:.0f} % nothing is changed",
-        f"{TRY['pool.full']}; or make the pool larger",
+        f"{problems.TRY['pool.full']}; or make the pool larger",
     )
 
 

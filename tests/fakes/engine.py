@@ -13,6 +13,7 @@ from runtime.instance import (
     Condition,
     Ended,
     EngineProblem,
+    EngineUnavailable,
     Image,
     ImageBroken,
     ImageMissing,
@@ -76,7 +77,7 @@ class FakeEngine:
 
     Every image is here, except `unknown` ones (names or digests) and those `at_registry`, which can be fetched. `built`
     are those that are named when somebody asks for all of them. Of no registry anything is heard while it is `offline`.
-    `moved` gives a tag another meaning. `ignores` names
+    `moved` gives a tag another meaning. While it is `down` it tells nothing of what runs. `ignores` names
     settings (of Bounds) that its kernel does not have. `exists` tells whether the source of a mount does.
     """
 
@@ -88,6 +89,7 @@ class FakeEngine:
     moved: dict[str, str] = field(default_factory=dict)
     at_registry: dict[str, str] = field(default_factory=dict)
     offline: bool = False
+    down: bool = False
     machine: str = "m1"
     built: set[str] = field(default_factory=set)
     fetched: set[str] = field(default_factory=set)
@@ -259,6 +261,8 @@ class FakeEngine:
         return [self._condition(id) for id in sorted(self.instances) if self.instances[id].by]
 
     async def statuses(self) -> dict[str, Status]:
+        if self.down:
+            raise EngineUnavailable("the engine does not answer")
         return {found.id: found.status for found in await self.all()}
 
     def _condition(self, id: str) -> Condition:

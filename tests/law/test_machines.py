@@ -8,6 +8,7 @@ import pytest
 
 from daemon.primitives import store_move
 from tests.fakes.engine import digest
+from tests.law import cases
 from tests.law.cases import Case
 from tests.law.law import FAILURES, ID, WHENS, assert_same, cuts, prepared, require_law, require_recovered, uncut
 from tests.law.machines import CASES as ON_THREE
@@ -62,6 +63,18 @@ def test_an_image_reaches_the_machines_that_lack_it(owner: str) -> None:
     world = prepared(Case("", (shop(), shop(web=f"of-{owner}")), shop(), machines=3))
     took = {iron.name for iron in world.irons() if digest(image) in iron.instances.fetched}
     assert took == {"m1", "m2", "m3"} - {owner}
+
+
+def test_an_engine_that_is_down_elsewhere_holds_up_only_what_needs_its_machine() -> None:
+    world = prepared(Case("", (shop(),), shop(), machines=3)).copy()
+    world.sites["m3"].instances.down = True
+    assert ask(world, cases.shop(namespace="other"), "op-other") == "done"
+    head = head_of(world, "other")
+    assert head
+    assert {one.machine for service in head.services.values() for one in service.instances} <= {"m1", "m2"}
+    before = seen(world)
+    assert ask(world, shop(cache=2), "op-shop") == "refused"
+    assert_same(seen(world), before, "refused, but")
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
