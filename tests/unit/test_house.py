@@ -51,7 +51,7 @@ MAY_IMPORT = {
 }
 MAY_START_PROCESSES = {"runtime/command.py", "ctl/local.py", "ctl/packing.py", "ctl/ssh.py"}
 MAY_IMPORT_NATS = {"dataplane/bus.py"}
-MAY_CATCH_EVERYTHING = {"daemon/engine.py", "daemon/server.py"}
+MAY_CATCH_EVERYTHING = {"daemon/__main__.py", "daemon/engine.py", "daemon/server.py"}
 MAY_PRINT = {"ctl/show.py"}
 NAMES_OF_NOTHING = {"utils", "common", "helpers", "manager", "base", "misc"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50
