@@ -42,8 +42,8 @@ LOST = re.compile(r"Cannot set '(.+)' extended attribute for file '(.+)'")
 RECORD = 312
 """Bytes of the first record of a ZFS stream (dmu_replay_record); a tar has at least 1024."""
 ZFS_MAGIC = 0x2F5BACBAC
-RESUMING = 1 << 26
-"""In drr_versioninfo: bit 24 of the features (DMU_BACKUP_FEATURE_RESUMING), which begin at its bit 2."""
+RESUMING = 1 << 22
+"""In drr_versioninfo: bit 20 of the features (DMU_BACKUP_FEATURE_RESUMING), which begin at its bit 2."""
 SILENCE = 300.0
 """Seconds that the first bytes may take."""
 

@@ -82,12 +82,17 @@ async def receive(zfs: Zfs, line: socket.socket, landing: Landing) -> None:
         if not await there(zfs, landing):
             if left and left == await zfs.left(landing.dataset):  # it may never take the rest: it begins anew
                 await zfs.give_up(landing.dataset, landing.by)
-            raise problem(failure) from None
+            raise _brief(problem(failure)) from None
     if not await there(zfs, landing):
         raise StreamProblem(f"all of {landing.snapshot} came, and it is not there")
     made = await zfs.look(landing.dataset) if landing.onto else None
     if made and made.origin != landing.onto:
         raise ZfsProblem(f"{landing.dataset} came as a clone of {made.origin}, not of {landing.onto}")
+
+
+def _brief(met: BaseException) -> BaseException:
+    """Without the advice that `receive -s` gives whoever would go on by hand: the token is of no use to them."""
+    return type(met)(str(met).partition("\n")[0])
 
 
 async def there(zfs: Zfs, landing: Landing) -> Dataset | None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from daemon import sending
 from daemon.node import Node
 from daemon.sending import Way
-from dataplane.dataset import Layout
+from dataplane.dataset import Layout, StreamProblem
 from dataplane.zfs import Zfs
 from dataplane.zfs_transfer import Cargo
 from tests.adapters.pools import snapped
@@ -55,6 +55,12 @@ def of_a_clone(two: Two) -> Way:
     snapped(two.here, left, "op-m-1")
     more = {"dataset": f"{target}-1", "origin": f"{source}@op-m-0", "onto": f"{target}@op-m-0"}
     return replace(two.way(**more), source=left, guid=guid_of(two.here, left))
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, whoever receives gets to all that came."""
+    monkeypatch.setattr(sending, "VERDICT", 60.0)
 
 
 @pytest.fixture
@@ -132,8 +138,10 @@ def cut(two: Two, broken: Broken, *, rest: str | None = None) -> str | None:
     return two.do(story)
 
 
-async def attempt(two: Two, broken: Broken, node: Node, *, rest: str | None = None, rate: int | None = None) -> None:
-    """Both ends, once."""
+async def attempt(
+    two: Two, broken: Broken, node: Node, *, rest: str | None = None, rate: int | None = None
+) -> BaseException | None:
+    """Both ends, once; what whoever receives meets."""
     way, word = broken.way, os.urandom(32).hex()
     begun = await two.there.zfs.look(f"{two.way().dataset}@op-m-0")
     cargo = Cargo(f"{way.source}@op-m-1", way.origin or (f"{way.source}@op-m-0" if begun else None), rest)
@@ -141,7 +149,8 @@ async def attempt(two: Two, broken: Broken, node: Node, *, rest: str | None = No
     assert taken
     receive = node.at("m2").transfers.receive(f"{way.dataset}@op-m-1", taken.guid, word, "op-m", way.onto)
     send = node.at("m1").transfers.send(cargo, way.address, word, rate)
-    await asyncio.gather(receive, send, return_exceptions=True)
+    met, _ = await asyncio.gather(receive, send, return_exceptions=True)
+    return met
 
 
 @pytest.mark.usefixtures("resuming")
@@ -205,6 +214,13 @@ def test_what_the_source_can_send_no_rest_of_is_sent_whole(two: Two, broken: Bro
     snapped(two.here, broken.way.source, "op-m-1")
     two.do(lambda node: sending.bring(broken.way, "op-m-1", node, "op-m"))
     require_arrived(two, broken.way)
+
+
+def test_nobody_is_told_to_go_on_by_hand(two: Two, broken: Broken) -> None:
+    met = two.do(lambda node: attempt(two, broken, node))
+    assert isinstance(met, StreamProblem)
+    assert "cannot receive" in str(met)
+    assert "zfs send -t" not in str(met)
 
 
 def test_what_came_in_part_is_taken_back_with_the_rest(two: Two, broken: Broken) -> None:
