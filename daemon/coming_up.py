@@ -65,7 +65,7 @@ class ComingUp:
 
     async def _with_the_store(self) -> None:
         up, here, store = self.up, self.up.node.machine, self.up.among.store
-        await _tell(up.among.members, here, up.datasets.root, up.vault.recipient)
+        await tell(up.among.members, here, up.datasets.root, up.vault.recipient)
         await parts.have_files(store, up.engines.docker, here)
         await parts.have_secrets(store, up.vault, here)
         await up.watching.begin(await up.boot.begin())
@@ -109,6 +109,6 @@ async def _reached(members: Members) -> None:
         await asyncio.sleep(LOOK_AGAIN)
 
 
-async def _tell(members: Members, machine: str, root: str, recipient: str) -> None:
+async def tell(members: Members, machine: str, root: str, recipient: str) -> None:
     """Have the machine's record say where its data lies, what it runs, and for which key secrets are sealed for it."""
     await members.amend(machine, lambda now: structs.replace(now, root=root, version=VERSION, recipient=recipient))

@@ -42,17 +42,17 @@ class Door:
             await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
+        return web.Response(body=await self.answered(await request.read(), request.remote or ""))
+
+    async def answered(self, question: bytes, guest: str) -> bytes:
+        """What whoever knocks from the address `guest` is told: a Success or a Failure."""
         try:
-            knock = msgspec.json.decode(await request.read(), type=Knock)
-            answer = encode(await self._admitted(knock, request.remote or ""))
+            return encode(await self._admitted(msgspec.json.decode(question, type=Knock), guest))
         except msgspec.MsgspecError as wrong:
             why = f"its daemon speaks otherwise: {wrong}"
-            answer = encode(
-                Failure(Refused("join.version", "cannot join", why, "install the same release there").error)
-            )
+            return encode(Failure(Refused("join.version", "cannot join", why, "install the same release there").error))
         except Problem as problem:
-            answer = encode(Failure(problem.error))
-        return web.Response(body=answer)
+            return encode(Failure(problem.error))
 
     async def _admitted(self, knock: Knock, guest: str) -> Success:
         """WireGuard has only let in what comes from the guest's own address: so that says whose invitation it is."""

@@ -7,7 +7,9 @@ from binascii import Error
 import msgspec
 from msgspec import Struct
 
-from daemon.wire import Refused
+from daemon import addressing
+from daemon.records import Cluster
+from daemon.wire import Invited, Refused
 
 MARK = "ployz-1-"
 """What every token begins with; the number grows when letters are written otherwise."""
@@ -32,6 +34,23 @@ class Letter(Struct, frozen=True, array_like=True):
     guest: str
     expires_at: str
     name: str | None
+
+
+def of(invited: Invited, cluster: Cluster, secret: str) -> Letter:
+    """The letter of an invitation to a cluster, with the guest's key."""
+    return Letter(
+        invitation=invited.id,
+        network=cluster.name,
+        cluster=cluster.id,
+        cidr=cluster.cidr,
+        endpoint=invited.endpoint,
+        key=invited.fingerprint,
+        door=addressing.door(cluster.cidr),
+        secret=secret,
+        guest=invited.guest,
+        expires_at=invited.expires_at,
+        name=invited.name,
+    )
 
 
 def token(letter: Letter) -> str:

@@ -13,7 +13,6 @@ from msgspec import structs
 from daemon import addressing, host_network, journal, letters, membership, peering
 from daemon.belonging import Keys
 from daemon.journal import rfc3339
-from daemon.letters import Letter
 from daemon.members import Members
 from daemon.membership import Membership
 from daemon.mirror import Mirror
@@ -136,21 +135,7 @@ class Meshing:
 
     def token(self, invited: Invited) -> str:
         """The token of an invitation that this machine made."""
-        cluster = self.membership.cluster
-        letter = Letter(
-            invitation=invited.id,
-            network=cluster.name,
-            cluster=cluster.id,
-            cidr=cluster.cidr,
-            endpoint=invited.endpoint,
-            key=invited.fingerprint,
-            door=addressing.door(cluster.cidr),
-            secret=self._guest_secret(invited.id),
-            guest=invited.guest,
-            expires_at=invited.expires_at,
-            name=invited.name,
-        )
-        return letters.token(letter)
+        return letters.token(letters.of(invited, self.membership.cluster, self._guest_secret(invited.id)))
 
     async def networks(self) -> dict[str, str]:
         return await host_network.networks((MESH, BRIDGE, INTERFACE))

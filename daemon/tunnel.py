@@ -63,7 +63,7 @@ class Tunnel:
                 told = await self._asked(letter, knock)
             except (OSError, aiohttp.ClientError, TimeoutError) as failure:
                 raise _unheard(letter, knock, await _why(letter, where, way, time.monotonic() - began)) from failure
-        return _understood(told)
+        return understood(told)
 
     async def clear(self) -> None:
         """Remove what is left of a question whose asker was killed meanwhile; nothing is fine."""
@@ -127,7 +127,8 @@ async def _why(letter: Letter, where: str, way: Wireguard, seconds: float) -> st
     return f"{tried}, and nobody there who has the key {letter.key} answers; {link.sent} bytes went out"
 
 
-def _understood(told: bytes) -> Admitted | None:
+def understood(told: bytes) -> Admitted | None:
+    """What a door's answer says; None to a preview. Raises the Problem that it tells, or Unreached."""
     try:
         if not msgspec.json.decode(told, type=_Ending).ok:
             raise problem(msgspec.json.decode(told, type=Failure).error)
