@@ -57,6 +57,11 @@ class FakeKv:
         return self.entries.get(key)
 
     async def put(self, key: str, value: bytes, revision: int) -> int:
+        return await self.put_by(self._touch, key, value, revision)
+
+    async def put_by(self, touch: Touch, key: str, value: bytes, revision: int) -> int:
+        """The same, as the touch of whoever writes."""
+
         def effect() -> int:
             return self._write(key, value, revision)
 
@@ -65,7 +70,7 @@ class FakeKv:
         if self.state == "frozen":
             self._in_flight.append(effect)
         self._require_up()
-        return await self._touch(f"put {key}", effect)
+        return await touch(f"put {key}", effect)
 
     async def all(self, prefix: str) -> dict[str, Entry]:
         self._require_up()

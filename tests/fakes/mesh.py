@@ -22,12 +22,15 @@ class FakeMesh:
     """`routes` are networks of the host's own, `taken` ports that a stranger has, `open` operations that are not over,
     `working` those that run.
 
-    `became` is what it was told to be, which takes effect at once: a fake daemon need not start anew.
+    What it is told to be is `written` down, and takes effect at once: a fake daemon need not start anew. Where it does
+    `again` ends it, and `start` is called then.
     """
 
     membership: Membership
     touch: Touch = straight
     door: Knocked = nobody
+    again: Callable[[], None] | None = None
+    written: Membership | None = None
     routes: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
     open: list[str] = field(default_factory=list)
@@ -62,9 +65,14 @@ class FakeMesh:
 
     async def become(self, wanted: Membership) -> None:
         def effect() -> None:
-            self.membership = wanted
+            self.written = wanted
 
-        await self.touch("mesh become", effect)
+        if not self.membership.is_as(wanted):
+            await self.touch("mesh become", effect)
+            (self.again or self.start)()
+
+    def start(self) -> None:
+        self.membership = self.written or self.membership
 
     async def apply(self) -> None:
         def effect() -> None:

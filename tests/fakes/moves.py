@@ -132,7 +132,8 @@ def _writes(kv: FakeKv, where: str, entry: Entry) -> Callable[[], int]:
 
 @dataclass
 class Pointed:
-    """The bucket that a machine's daemon uses: that of the store which the machine goes by just now."""
+    """The bucket that a machine's daemon uses: that of the store which the machine goes by just now. What is written
+    there is a touch of that machine."""
 
     moves: FakeMoves
 
@@ -144,7 +145,7 @@ class Pointed:
         return await self.now.get(key)
 
     async def put(self, key: str, value: bytes, revision: int) -> int:
-        return await self.now.put(key, value, revision)
+        return await self.now.put_by(self.moves.touch, key, value, revision)
 
     async def all(self, prefix: str) -> dict[str, Entry]:
         return await self.now.all(prefix)

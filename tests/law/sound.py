@@ -3,7 +3,7 @@
 import msgspec
 
 from daemon.contents import committed
-from daemon.lineage import BASE, COPY, volume_of
+from daemon.lineage import ADOPTED, BASE, COPY, volume_of
 from daemon.planning.names import held
 from daemon.planning.secrets import of
 from daemon.records import Cluster, DeployPoint, Head, Invitation, Machine, Namespace, Past, Reservation, Sealed
@@ -68,7 +68,8 @@ def _data(iron: Iron, world: World, heads: list[Head], named: set[str]) -> list[
     """Names point at generations that owe nothing to others of their volume; what is kept holds what somebody needs.
 
     Deploy points need snapshots (with the guids that are `named`), so do clones in other namespaces, and so does who
-    moves back to a generation that was left, or from one to there: the newest that both machines have.
+    moves back to a generation that was left, or from one to there: the newest that both machines have. What was adopted
+    is left as it is.
     """
     current = {
         f"{ROOT}/{h.namespace}/{v.name}/{v.generation}"
@@ -90,7 +91,9 @@ def _data(iron: Iron, world: World, heads: list[Head], named: set[str]) -> list[
     needed |= {kept[name].guid for name in there if "name" in kept[name].marks} | _for_moves(iron, world, current)
     needed |= {kept[one.origin].guid for name, one in kept.items() if name in current and one.origin}
     holding = {name.partition("@")[0] for name, guid in there.items() if guid in needed}
-    wrongs += [f"{name} is left over" for name in generations - current - holding]
+    adopted = {name for name in generations if kept[name].marks.get("state") == ADOPTED}
+    there = {name: guid for name, guid in there.items() if name.partition("@")[0] not in adopted}
+    wrongs += [f"{name} is left over" for name in generations - current - holding - adopted]
     # What a deploy point no longer needs, but its kept neighbours descend from, ZFS cannot let go.
     origins = {entry.origin for entry in kept.values()}
     wrongs += [f"{name} is left over" for name, guid in there.items() if guid not in needed and name not in origins]
@@ -139,13 +142,13 @@ def _machines(world: World) -> list[Machine]:
 
 def _epochs(world: World) -> list[str]:
     """No two generations of a volume that one machine has are of one epoch, and the current one is of the newest. What
-    is, or was, a copy is of that of the generation that it is a copy of."""
+    is, or was, a copy is of that of the generation that it is a copy of; what was adopted, of another life."""
     wrongs, newest = [], dict[str, int]()
     current = {n: one for n, one in _generations(world).items() if one.marks.get("state") == "current"}
     for iron in world.irons():
         found: dict[str, list[int]] = {}
         for name, one in iron.zfs.kept.items():
-            if "epoch" in one.marks:
+            if "epoch" in one.marks and one.marks.get("state") != ADOPTED:
                 found.setdefault(name.rpartition("/")[0], []).append(int(one.marks["epoch"]))
         wrongs += [f"{volume} on {iron.name} has {of}" for volume, of in found.items() if len({*of}) < len(of)]
         newest |= {volume: max(newest.get(volume, 0), *of) for volume, of in found.items()}

@@ -131,7 +131,7 @@ class Iron:
     """What survives a crash of one machine's daemon: its disk, pool, instances and serving plane."""
 
     def __init__(self, name: str, touch: Touch, shared: Shared, *, openzfs: bool) -> None:
-        self.name = name
+        self.mesh = FakeMesh(alone(name, NOW, "0.1.0"), touch, away={"m9"})  # who is let in never comes
         self.participant: Participant | None = None
         self.disk = Path(tempfile.mkdtemp(prefix="law", dir="/dev/shm"))
         weakref.finalize(self, shutil.rmtree, self.disk, ignore_errors=True)
@@ -143,7 +143,6 @@ class Iron:
         self.vault = FakeVault(touch, f"key of {name}")
         self.instances = FakeEngine(touch=touch, exists=self.is_there, machine=name)
         self._build()
-        self.mesh = FakeMesh(alone(name, NOW, "0.1.0"), touch, away={"m9"})  # who is let in never comes
         self.moves = FakeMoves(shared.stores, touch)
         self.firewall, self.names, self.gateway = FakeFirewall(touch), FakeNames(touch), FakeGateway(touch)
 
@@ -153,6 +152,11 @@ class Iron:
             image = f"web:of-{owner}"
             here = self.instances.built if owner == self.name else self.instances.unknown
             here |= {image} if owner == self.name else {image, digest(image)}
+
+    @property
+    def name(self) -> str:
+        """Of the machine, in the cluster that it is of."""
+        return self.mesh.membership.name
 
     @property
     def number(self) -> str:
@@ -167,7 +171,7 @@ class Iron:
         shutil.copytree(self.disk, other.disk, dirs_exist_ok=True)
         other.zfs.kept = copy.deepcopy(self.zfs.kept)
         other.zfs._made = self.zfs._made
-        other.mesh.membership = self.mesh.membership
+        other.mesh.membership, other.mesh.written = self.mesh.membership, self.mesh.written
         other.moves.at, other.moves.incarnation = self.moves.at, self.moves.incarnation
         other.moves.servers = dict(self.moves.servers)
         other.vault.shown, other.vault.by = copy.deepcopy(self.vault.shown), dict(self.vault.by)
@@ -239,7 +243,12 @@ class Site(Iron):
 
     def __init__(self, name: str, world: "World", *, openzfs: bool) -> None:
         super().__init__(name, partial(world.touch_at, self), world.shared, openzfs=openzfs)
-        self.dead = False
+        self.world, self.dead = world, False
+
+    def wake(self) -> None:
+        """Its daemon runs, and does what it is asked."""
+        store = Store(self.bucket)
+        self.dead, self.participant = False, participant(self.world, self, store, self.serves(store))
 
     async def answer(self, question: bytes) -> bytes:
         if self.dead or not self.participant:
@@ -251,12 +260,16 @@ class Site(Iron):
 
 
 class World(Iron):
-    """The machine m1, whose daemon carries operations out; the store; and the other machines."""
+    """The machine m1, whose daemon carries operations out; the store; and the other machines.
 
-    def __init__(self, *, openzfs: bool = False, machines: int = 1) -> None:
+    `elsewhere` are records of machines that are none of them, and carry out operations of their own.
+    """
+
+    def __init__(self, name: str = "m1", *, openzfs: bool = False, machines: int = 1) -> None:
         self.stores = FakeStores({"": FakeKv(touch=self.touch)})
+        self.elsewhere: list[FakeKv] = []
         self.shared = Shared(self.stores, Wires())
-        super().__init__("m1", self.touch_here, self.shared, openzfs=openzfs)
+        super().__init__(name, self.touch_here, self.shared, openzfs=openzfs)
         self.sites = {name: Site(name, self, openzfs=openzfs) for name in [f"m{n}" for n in range(2, machines + 1)]}
         self.doubled = False
         self.daemons: dict[str, Operations] = {}
@@ -301,7 +314,7 @@ class World(Iron):
 
     def copy(self) -> "World":
         """Another world that is the same just now."""
-        other = World(openzfs=self.zfs.datasets.abilities.several_snapshots, machines=1 + len(self.sites))
+        other = World(self.name, openzfs=self.zfs.datasets.abilities.several_snapshots, machines=1 + len(self.sites))
         self.copy_to(other)
         for name, site in self.sites.items():
             site.copy_to(other.sites[name])
@@ -398,34 +411,40 @@ class World(Iron):
         if self.dead:
             raise Crash(what)
         await self.stand_still()
+        return await self.pass_on(self, partial(site.answer, question), _unreachable(machine))
+
+    async def pass_on(
+        self, asker: "World | Site", answer: Callable[[], Coroutine[Any, Any, bytes]], lost: Exception
+    ) -> bytes:
+        """A question that one machine asks another, which may be cut on its way, or its answer; who asked then fails by
+        `lost`, or dies."""
         self.touches += 1
         if not self.cut or self.cut.at != self.touches:
-            return await self._carry(site, question)
+            return await self._carry(answer)
         cut = self.cut
         self.was_cut += 1
         if cut.failure is asyncio.CancelledError:
-            answer = await self._carry(site, question) if cut.when == "after" else b""
+            told = await self._carry(answer) if cut.when == "after" else b""
             await self._abort(lambda: None, after=True)
-            return answer or await self._carry(site, question)
+            return told or await self._carry(answer)
         if cut.when == "after":
-            await self._carry(site, question)
+            await self._carry(answer)
         if cut.when == "late":
-            self.late.append(lambda: _now(site.answer(question)))
+            self.late.append(lambda: _now(answer()))
             self.was_late = True
-        self.dead = cut.failure is Crash
-        raise Crash(what) if self.dead else _unreachable(machine)
+        asker.dead = cut.failure is Crash
+        raise Crash("cut as it asked") if asker.dead else lost
 
-    async def _carry(self, site: Site, question: bytes) -> bytes:
+    async def _carry(self, answer: Callable[[], Coroutine[Any, Any, bytes]]) -> bytes:
         if self.doubled:
-            await site.answer(question)
-        return await site.answer(question)
+            await answer()
+        return await answer()
 
     async def _abort(self, effect: Callable[[], T], *, after: bool) -> T:
         """What Ctrl-C does, at this very touch. Where it comes too late, nothing is cut."""
-        assert self.operations
         if after:
             happened = effect()
-        for running in list(self.operations.running.values()):
+        for running in [each for daemon in self.daemons.values() for each in daemon.running.values()]:
             if running.abortable and running.task:
                 running.abort()
                 for _ in range(5):
@@ -448,13 +467,13 @@ class World(Iron):
         last = {event.step: event.kind for event in story.events} if story else {}
         if not story or not {"doing", "undoing", "committing"} & set(last.values()):
             return False
-        recorded = "undoing" in last.values() or f"operations.{story.operation}" in self.kv.entries
-        return recorded and (story.operation in self.holders() or not story.heading.claims)
+        records = [self.kv, *self.elsewhere]
+        recorded = "undoing" in last.values() or any(f"operations.{story.operation}" in kv.entries for kv in records)
+        return recorded and (any(story.operation in holders(kv) for kv in records) or not story.heading.claims)
 
     def holders(self) -> list[str]:
         """The operations that have claims."""
-        claims = [claim for key, entry in self.kv.entries.items() for claim in _claims(key, entry.value)]
-        return [claim.operation for claim in claims]
+        return holders(self.kv)
 
     def deliver(self) -> None:
         """What was on its way arrives, long after its sender gave it up."""
@@ -536,24 +555,24 @@ ENDINGS: dict[type[BaseException], Ending] = {
 def boot(world: World) -> Operations:
     """Start the daemon anew on what the world holds."""
     world.dead = False
+    world.mesh.start()
     store = Store(world.bucket)
     world.plane = plane = world.serves(store)
-    records = {name: _record(name) for name in ("m1", *world.sites)}
+    records = {name: _record(name) for name in (world.name, *world.sites)}
     node = world.node(store, plane, RemotePeers(world, lambda: records, lambda: node, world.streams_of))
     for site in world.sites.values():
-        own = Store(site.bucket)
-        site.dead = False
-        site.participant = _participant(world, site, own, site.serves(own))
+        site.wake()
     world.boot = Boot(node, world.disk / "memory", partial(lead_to, world))
     if world.sites:
-        world.participant = _participant(world, world, store, plane)
-    world.operations = world.daemons["m1"] = _operations(world, node, world.boot)
+        world.participant = participant(world, world, store, plane)
+    world.operations = world.daemons[world.name] = _operations(world, world, node, world.boot)
     for iron in world.irons() if world.sites else ():
         world.listen(iron, world.operations)
     return world.operations
 
 
-def _participant(world: World, iron: Iron, store: Store, plane: ServingPlane) -> Participant:
+def participant(world: World, iron: Iron, store: Store, plane: ServingPlane) -> Participant:
+    """What a machine does for others."""
     give_up = partial(world.give_up, iron.name)
     return Participant(iron.node(store, plane, ALONE), iron.disk / "asked", store.ended_in, give_up)
 
@@ -562,15 +581,24 @@ def boot_at(world: World, name: str) -> Operations:
     """Start the daemon of another machine, that carries out operations too."""
     site, line = world.sites[name], Line(world)
     store = Store(site.bucket)
-    records = {name: _record(name) for name in ("m1", *world.sites)}
+    records = {name: _record(name) for name in (world.name, *world.sites)}
     node = site.node(store, site.serves(store), RemotePeers(line, lambda: records, lambda: node, world.streams_of))
-    world.daemons[name] = operations = _operations(world, node, Boot(node, site.disk / "memory", _held_nobody))
+    world.daemons[name] = operations = _operations(world, site, node, Boot(node, site.disk / "memory", _held_nobody))
     world.listen(site, operations)
     return operations
 
 
-def _operations(world: World, node: Node, boot: Boot) -> Operations:
-    iron = next(iron for iron in world.irons() if iron.name == node.machine)
+def boot_alone(world: World, iron: Iron) -> Operations:
+    """Start the daemon of a machine that is none of this world's."""
+    store = Store(iron.bucket)
+    node = iron.node(store, iron.serves(store), ALONE)
+    boot = Boot(node, iron.disk / "memory", _held_nobody)
+    world.daemons[iron.name] = operations = _operations(world, iron, node, boot)
+    return operations
+
+
+def _operations(world: World, iron: Iron, node: Node, boot: Boot) -> Operations:
+    others = LineOthers(Line(world), lambda: (world.name, *world.sites))
     store = Store(iron.bucket)
     standing = Terms(store, iron.participant) if iron.participant else SOLE
     means = Means(
@@ -580,7 +608,7 @@ def _operations(world: World, node: Node, boot: Boot) -> Operations:
         PRIMITIVES,
         lambda: NOW,
         partial(written, fingerprint=iron.vault.fingerprint),
-        LineOthers(Line(world), lambda: ("m1", *world.sites)) if world.sites else NOBODY,
+        others if iron.participant else NOBODY,
     )
     return Operations(means)
 
@@ -594,6 +622,11 @@ async def lead_to(world: World, instances: Collection[str]) -> None:
     assert world.plane
     world.held -= set(instances)
     await world.plane.mark_down(world.held)
+
+
+def holders(kv: FakeKv) -> list[str]:
+    """The operations that have claims in these records."""
+    return [claim.operation for key, entry in kv.entries.items() for claim in _claims(key, entry.value)]
 
 
 def _claims(key: str, value: bytes) -> tuple[Claim, ...]:
@@ -624,14 +657,14 @@ def _record(name: str) -> Machine:
     )
 
 
-def founded(*, openzfs: bool = False, machines: int = 1) -> World:
-    """Machines that are one cluster, and nothing else."""
-    world = World(openzfs=openzfs, machines=machines)
+def founded(name: str = "m1", *, openzfs: bool = False, machines: int = 1) -> World:
+    """Machines that are one cluster, and nothing else. `name` is that of the first."""
+    world = World(name, openzfs=openzfs, machines=machines)
     for iron in world.irons():
         (iron.disk / "memory").write_bytes(msgspec.json.encode(Note((), {})))
-    cluster = Cluster(name="m1", cidr="10.210.0.0/16", incarnation=1, founded_at=NOW, mesh=machines > 1, store=("m1",))
-    for name in ("m1", *world.sites):
-        asyncio.run(Store(world.kv).found(cluster, _record(name)))
+    cluster = Cluster(name=name, cidr="10.210.0.0/16", incarnation=1, founded_at=NOW, mesh=machines > 1, store=(name,))
+    for each in (name, *world.sites):
+        asyncio.run(Store(world.kv).found(cluster, _record(each)))
     return world
 
 
@@ -661,18 +694,29 @@ def restart(world: World, id: str) -> Ending:
     """What happens when ployzd starts again: all that is open is resolved. How the operation ends."""
 
     async def started() -> Success:
-        operations = boot(world)
-        assert world.boot
-        assert world.plane
-        world.held = set(await world.boot.begin())
-        if world.held:
-            await world.plane.mark_down(world.held)
-        await operations.bring_to_an_end()
-        await world.boot.start_all_but(operations.undecided())
-        await asyncio.gather(*(u.task for u in list(operations.running.values()) if u.task), return_exceptions=True)
-        return await operations.resume(id, ignore)
+        return await (await start(world)).resume(id, ignore)
 
     return _ended(world, started())
+
+
+async def start(world: World) -> Operations:
+    """The first machine's daemon anew, with all that was open resolved as far as that can be."""
+    operations = boot(world)
+    assert world.boot
+    assert world.plane
+    world.held = set(await world.boot.begin())
+    if world.held:
+        await world.plane.mark_down(world.held)
+    await operations.bring_to_an_end()
+    await world.boot.start_all_but(operations.undecided())
+    await at_rest(operations)
+    return operations
+
+
+async def at_rest(*daemons: Operations) -> None:
+    """Wait until nothing is under way there."""
+    tasks = [each.task for daemon in daemons for each in daemon.running.values() if each.task]
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _ended(world: World, effort: Coroutine[Any, Any, Success]) -> Ending:
@@ -691,12 +735,12 @@ def ignore(event: Event) -> None:
 def seen(world: World, by: Iron | None = None) -> dict[str, Any]:
     """All that anybody could notice: where two of these are the same, so are the worlds. Records are those of the store
     that a machine goes by."""
-    return {"records": _records(world, world.stores.of((by or world).moves.at))} | {
-        f"{what} of {iron.name}": found for iron in world.irons() for what, found in _seen(iron).items()
+    return {"records": records_of(world, world.stores.of((by or world).moves.at))} | {
+        f"{what} of {iron.name}": found for iron in world.irons() for what, found in seen_of(iron).items()
     }
 
 
-def _seen(iron: Iron) -> dict[str, Any]:
+def seen_of(iron: Iron) -> dict[str, Any]:
     return {
         "datasets": {name: _dataset(iron, name) for name in sorted(iron.zfs.kept)},
         "instances": iron.instances.seen(),
@@ -720,7 +764,7 @@ def _dataset(iron: Iron, name: str) -> tuple[Any, ...]:
     return kept.content, kept.marks, kept.origin, kept.mounted
 
 
-def _records(world: World, kv: FakeKv) -> dict[str, Any]:
+def records_of(world: World, kv: FakeKv) -> dict[str, Any]:
     """The records, without what only tells how they came about: revisions, settlings, operations, what is free."""
     found: dict[str, Any] = {}
     pools = [iron.zfs.kept for iron in world.irons()]
