@@ -25,7 +25,12 @@ KIND = "machines"
 HINT = "ployzctl machine invite, on a machine of that mesh"
 NOT_NOW = ("store.down", "store.closed", "claim.held")
 """The codes by which a door says that it cannot tell just now whether it lets somebody in."""
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+NEVER = (
+    *("join.foreign", "join.used", "join.revoked", "join.expired", "join.version", "join.clock"),
+    *("machine.name", "machine.exists"),
+)
+"""Those by which it says for good that it does not: it has looked, and whoever asks is none of its machines."""
+PAUSES: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between tries at a door that says so: as long as the records take to move, more or less."""
 
 
@@ -120,13 +125,14 @@ def steps(plan: Plan, node: Node) -> list[Part]:
         await _asked(plan.letter, ask, node, preview=False)
 
     async def settle() -> bool:
-        """Asked once more, the door lets it in, as it has already, says for good that it does not, or not just now."""
+        """Asked once more, the door lets it in, as it has already, or says for good that it does not. Whatever else it
+        says leaves that open: it may be stuck itself, having let in already."""
         try:
             await be_let_in()
         except Refused as refused:
-            if refused.code in NOT_NOW:
-                raise
-            return False
+            if refused.code in NEVER:
+                return False
+            raise
         return True
 
     async def become() -> None:

@@ -8,8 +8,8 @@ that none words.
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from daemon.primitives import store_move
-from tests.law import adopting, branched, copying, leaving, moving, scenarios
+from daemon.primitives import join, store_move
+from tests.law import adopting, branched, copying, joining, leaving, moving, scenarios
 from tests.law.cases import CASES, Case
 from tests.law.faked import live
 from tests.law.full import require_honest, sizes
@@ -78,14 +78,14 @@ def check(name: str) -> Callable[[], None]:
     if colon:
         return partial(KINDS[kind], {each.name: each for each in (*CASES, *ALL, *MOVES)}[case])
     found = (
-        *(*scenarios.ALL, *branched.ALL, *moving.ALL, *leaving.ALL, *copying.ALL, *adopting.ALL),
-        *(*SCENARIOS, *MOVED),
+        *(*scenarios.ALL, *branched.ALL, *moving.ALL, *leaving.ALL, *copying.ALL),
+        *(*adopting.ALL, *joining.ALL, *SCENARIOS, *MOVED),
     )
     return {scenario.__name__: scenario for scenario in found}[name]
 
 
 def main(names: Sequence[str]) -> None:
-    checks = [check(name) for name in names]
+    checks, join.PAUSES = [check(name) for name in names], ()
     print(BEGUN, flush=True)
     for run in checks:
         run()
