@@ -137,7 +137,12 @@ def steps(plan: Plan, node: Node) -> list[Part]:
 
     async def become() -> None:
         if node.mesh.membership.cluster.id != plan.cluster:
-            admitted = await _asked(plan.letter, ask, node, preview=False)
+            try:
+                admitted = await _asked(plan.letter, ask, node, preview=False)
+            except Refused as refused:
+                if refused.code not in NEVER:
+                    raise
+                raise _put_out(refused) from refused
             assert admitted
             await node.mesh.become(_membership(admitted))
 
@@ -172,6 +177,12 @@ async def _asked(letter: bytes, ask: MachineAdmit, node: Node, *, preview: bool)
                 raise
         await asyncio.sleep(pause)
     return await node.mesh.knock(letter, ask, preview=preview)
+
+
+def _put_out(refused: Refused) -> Refused:
+    """Its own records are out of use, and it has no others."""
+    gone = "it had been let in, and was removed since; only ployzd with an empty --data-dir goes on from here"
+    return Refused(refused.code, refused.what, f"{refused.why}: {gone}", refused.hint)
 
 
 def _membership(admitted: Admitted) -> Membership:

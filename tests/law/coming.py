@@ -85,6 +85,13 @@ class Guest(Site):
         assert isinstance(other, Guest)
         other.own.entries, other.own.revision = dict(self.own.entries), self.own.revision
 
+    def forget(self) -> None:
+        """Its daemon has an empty data directory."""
+        alone = founded(BEFORE)
+        self.own.entries, self.own.revision = dict(alone.kv.entries), alone.kv.revision
+        for journal in self.disk.glob("operations/*"):
+            journal.unlink()
+
     def wake(self) -> None:
         """Where it has died it starts by itself."""
         if not self.dead:
@@ -236,13 +243,18 @@ def invited(openzfs: bool = False) -> Coming:
     world, before = founded(openzfs=openzfs, machines=2), lived(openzfs)
     cluster = structs.replace(cluster_of(world.kv), id="the-mesh")
     world.kv.entries["cluster"] = Entry(msgspec.json.encode(cluster), world.kv.entries["cluster"].revision)
-    answer = asyncio.run(boot(world).mutate(MachineInvite(name=AFTER), How(op_id=INVITES), "uid 0", ignore))
-    letter = letters.of(msgspec.convert(answer.result, Invited), cluster, "the guest's key")
-    guest, alone = Guest(world, openzfs=openzfs), founded(BEFORE)
+    guest = Guest(world, openzfs=openzfs)
     before.copy_to(guest)
-    guest.own.entries, guest.own.revision = dict(alone.kv.entries), alone.kv.revision
+    guest.forget()
     asyncio.run(guest.start())
-    return Coming(world, guest, letters.token(letter))
+    return Coming(world, guest, token(world, INVITES))
+
+
+def token(world: World, id: str) -> str:
+    """That of a new invitation, by the operation `id`."""
+    answer = asyncio.run(boot(world).mutate(MachineInvite(name=AFTER), How(op_id=id), "uid 0", ignore))
+    invitation = msgspec.convert(answer.result, Invited)
+    return letters.token(letters.of(invitation, cluster_of(world.kv), "the guest's key"))
 
 
 def joined() -> Coming:

@@ -16,12 +16,13 @@ from daemon.wire import (
     Join,
     MachineAdmit,
     MachineRevoke,
+    MachineRm,
     Refused,
 )
 from runtime.command import CommandError
 from tests.fakes.mesh import Knocked
 from tests.fakes.zfs import Kept
-from tests.law.coming import AFTER, INVITES, JOINS, Coming, cluster_of, invited, machines, seen_here, seen_there
+from tests.law.coming import AFTER, INVITES, JOINS, Coming, cluster_of, invited, machines, seen_here, seen_there, token
 from tests.law.law import FAILURES, OVER, WHENS, assert_same
 from tests.law.sound import require_sound
 from tests.law.world import (
@@ -37,8 +38,8 @@ from tests.law.world import (
 
 T = TypeVar("T")
 
-KNOCKS = 5
-"""The touch at which it asks to be let in."""
+KNOCKS, ADOPTS = 5, 24
+"""The touch at which it asks to be let in, and one of those between that and its becoming a member."""
 
 
 @cache
@@ -220,9 +221,32 @@ def _revoked_meanwhile(at: int, again: int) -> tuple[bool, Ending]:
     return revoked, ending
 
 
+def one_that_is_removed_before_it_has_come_can_come_anew() -> None:
+    """Somebody thought that it never would. It says what has become of it, and everything is still there."""
+    it, before = invited().copy(), invited()
+    it.world.cut = Cut(ADOPTS, "after", Crash)
+    assert asyncio.run(it.join()) == "crashed"
+    it.world.mesh.away.add(AFTER)
+    assert ask(it.world, MachineRm(AFTER, force=True), "op-rm") == "done"
+    assert asyncio.run(it.go_on_to_the_end()) == "stuck"
+    story = it.world.daemons[it.guest.name].story(JOINS)
+    assert story
+    assert "it had been let in, and was removed since" in story.events[-1].why
+    assert set(machines(it.world)) == {"m1", "m2"}
+    require_sound(it.world, "removed, but")
+    it.guest.forget()
+    it.guest.dead = True
+    anew = Coming(it.world, it.guest, token(it.world, "op-anew"))
+    assert asyncio.run(anew.ends(id="op-later")) == "done"
+    assert machines(it.world)[AFTER].state == "active"
+    require_adopted(it.guest, before.guest)
+    require_sound(it.world, "come anew, but")
+
+
 ALL: tuple[Callable[[], None], ...] = (
     it_has_joined_or_nothing_has_happened,
     whoever_was_let_in_is_not_sent_away_because_the_door_is_stuck,
     two_knocks_at_once_let_in_one_machine,
     an_invitation_that_is_revoked_meanwhile_is_good_for_whoever_is_in,
+    one_that_is_removed_before_it_has_come_can_come_anew,
 )
