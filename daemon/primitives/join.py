@@ -137,13 +137,7 @@ def steps(plan: Plan, node: Node) -> list[Part]:
 
     async def become() -> None:
         if node.mesh.membership.cluster.id != plan.cluster:
-            try:
-                admitted = await _asked(plan.letter, ask, node, preview=False)
-            except Refused as refused:
-                if refused.code not in NEVER:
-                    raise
-                raise _put_out(refused) from refused
-            assert admitted
+            admitted = await _as_which(plan, node)
             await node.mesh.become(_membership(admitted))
 
     async def come() -> None:
@@ -165,6 +159,18 @@ def steps(plan: Plan, node: Node) -> list[Part]:
         Step(f"tell {plan.network} that {ask.name} has come", do=come),
         Step("open what is sealed, and have the records kept where they are safest", do=node.mesh.gather),
     ]
+
+
+async def _as_which(plan: Plan, node: Node) -> Admitted:
+    """What it was let in as. Raises Refused; where it was removed since, with what may be done."""
+    try:
+        admitted = await _asked(plan.letter, plan.ask, node, preview=False)
+    except Refused as refused:
+        if refused.code not in NEVER:
+            raise
+        raise _put_out(refused) from refused
+    assert admitted
+    return admitted
 
 
 async def _asked(letter: bytes, ask: MachineAdmit, node: Node, *, preview: bool) -> Admitted | None:
