@@ -1,8 +1,6 @@
 """`machine add` over a real ssh: a host with nothing of ployz becomes a machine, and who may not is told why."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +10,9 @@ import pytest
 
 from daemon.dev.cluster import Site, locate
 from daemon.dev.main import PLOYZD
-from tests.machine.cluster import HOUSE, Cluster, Ran, scratch, wait_until
+from tests.machine.cluster import Cluster, Ran, scratch, wait_until
 from tests.machines.members import ELECTED, is_alone, machines
-from tests.machines.sshd import USER, Inside, Keys
+from tests.machines.sshd import USER, Inside, Keys, add, own_folders, serve_installed
 
 NAME = "ssh"
 MEMBER, HOST = "192.168.77.2", "192.168.77.3"
@@ -38,26 +36,7 @@ class Scene:
 
     def add(self, *words: str, key: str = "own") -> Ran:
         """`ployzctl machine add`, said on m1."""
-        m1 = self.cluster
-        enter = ("nsenter", "--target", str(m1.holder()), "--mount", "--net", "--pid", "--wd=/", "--")
-        environment = {**m1.environment, "PLOYZ_SOCKET": str(m1.socket)}
-        environment["PATH"] = f"{self.keys.folder / 'bin'}:{environment['PATH']}"
-        words = (
-            sys.executable,
-            "-P",
-            "-m",
-            "ctl",
-            "--json",
-            "machine",
-            "add",
-            "--identity",
-            str(self.keys.folder / key),
-            *words,
-        )
-        done = subprocess.run(
-            [*enter, *words], env=environment, capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return add(self.cluster, self.keys, *words, key=key)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +46,6 @@ def scene() -> Iterator[Scene]:
         made.done("machine", "rm", "m2")
         wait_until(partial(is_alone, made.on("m2")), "m2 is alone", within=ELECTED)
         keys = Keys(made.root / "keys")
-        keys.folder.mkdir()
         keys.make()
         yield asyncio.run(served(made, keys))
 
@@ -75,38 +53,14 @@ def scene() -> Iterator[Scene]:
 async def served(cluster: Cluster, keys: Keys) -> Scene:
     """Both hosts answer by ssh; m2 as one on which ployz was installed, m3 with folders of its own for it."""
     places = locate(NAME, Site(cluster.root, PLOYZD))
-    m2, m3 = places.machine("m2").enclosure, places.machine("m3").enclosure
-    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-    there = Inside(cluster.on("m2").holder())
-    own_folders(cluster.root / "disk-of-m2", there)
-    environment = {"PATH": path, "PYTHONPATH": str(HOUSE), "PLOYZ_SOCKET": str(cluster.on("m2").socket)}
-    await keys.serve(m2, there, environment)
+    m3 = places.machine("m3").enclosure
+    await serve_installed(cluster.on("m2"), keys)
     await m3.power_on()
     await places.underlay.connect(m3)
     host = Inside(m3.runs().pid)
     own_folders(cluster.root / "disk-of-m3", host)
     await keys.serve(m3, host, {"PATH": "/usr/local/bin:/usr/bin:/bin"})
     return Scene(cluster, keys, host)
-
-
-def own_folders(folder: Path, host: Inside) -> None:
-    """What is installed and kept there is on a disk of its own, and so nothing of it is on this host."""
-    for place in ("/opt", "/usr/local/bin", "/var/log", "/var/lib"):
-        upper, work = folder / "disk" / place[1:], folder / "work" / place[1:]
-        upper.mkdir(parents=True)
-        work.mkdir(parents=True)
-        options = f"lowerdir={place},upperdir={upper},workdir={work}"
-        host("mount", "-t", "overlay", "overlay", "-o", options, place)
-    data = folder / "data"
-    data.mkdir(parents=True)
-    host("mkdir", "-p", "/var/lib/ployz")
-    host("mount", "--bind", str(data), "/var/lib/ployz")
-    host("rm", "-rf", "/opt/ployz", "/usr/local/bin/ployzctl", "/usr/local/bin/ployzd")
-
-
-def invitations(scene: Scene) -> int:
-    """How many of m1's guests could knock."""
-    return scene.cluster.inside("wg", "show", "ploymesh0", "allowed-ips").count("10.210.223.")
 
 
 def test_whoever_cannot_be_reached_is_told_of_with_what_was_tried(scene: Scene) -> None:
@@ -133,6 +87,7 @@ def test_a_host_that_has_ployz_is_only_asked_to_join(scene: Scene) -> None:
     wait_until(lambda: m2.ctl("version").code == 0, "its daemon answers", within=ELECTED)
     refused = scene.add(f"root@{MEMBER}")
     assert (refused.code, refused.error["code"]) == (3, "join.member")
+    assert "this machine is m2 of the mesh other" in refused.error["why"]
     assert list(machines(scene.cluster)) == ["m1"]
     m2.done("mesh", "destroy")
     wait_until(lambda: m2.ctl("version").code == 0, "its daemon answers", within=ELECTED)

@@ -3,6 +3,7 @@
 Whatever a test does, it leaves five machines that all know each other.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -20,9 +21,10 @@ from daemon.peers.talk import PORT as TALK
 from daemon.tunnel import DOOR
 from daemon.whereabouts import WHERE
 from dataplane.layout import PORTS
-from tests.machine.cluster import Cluster, gone, scratch, wait_until
+from tests.machine.cluster import Cluster, Ran, gone, scratch, wait_until
 from tests.machine.cutting import standing_still_at
 from tests.machines.members import ELECTED, acknowledged, is_alone, is_stale, keepers, machines, secrets, set_secret
+from tests.machines.sshd import Keys, add, serve_installed
 
 NAME = "five"
 ALL = ("m1", "m2", "m3", "m4", "m5")
@@ -153,35 +155,59 @@ def leave(five: Cluster, name: str, asked: str) -> None:
 # ------------------------------------------------------------------------------------------------------- the tests
 
 
-@pytest.mark.parametrize("who", ["founder", "keeper"])
-def test_one_that_is_lost_is_removed_and_another_comes_under_its_name(five: Cluster, who: str) -> None:
-    """Also the founder, which keeps the records and is asked first by everybody else."""
+@pytest.mark.parametrize("who", [("founder",), ("leaf", "keeper")])
+def test_those_that_are_lost_are_removed_and_others_come_under_their_names(five: Cluster, who: tuple[str, ...]) -> None:
+    """Also the founder, which is asked first by everybody else; one that keeps the records, and one that does not."""
     five.deployed(EACH)
-    lost = "m1" if who == "founder" else next(name for name in keepers(five) if name != "m1")
-    there = five.on(others(lost)[0])
-    old_keys = (five.on(lost).machine / "data" / "store" / "machine.seed").read_text().strip()
-    dev(five, "kill", lost)
-    wait_until(lambda: is_missed(there, lost), f"{lost} is out of reach", within=ELECTED)
+    lost = [chosen(five, each) for each in who]
+    there = five.on(others(*lost)[0])
+    old_keys = [(five.on(name).machine / "data" / "store" / "machine.seed").read_text().strip() for name in lost]
+    for name in lost:
+        dev(five, "kill", name)
+    for name in lost:
+        wait_until(partial(is_missed, there, name), f"{name} is out of reach", within=ELECTED)
+        is_removed_by_force(there, name)
+    there.deployed(EACH)
+    assert {row["machine"] for row in there.done("ps", "each")["instances"]} == {*others(*lost)}
+    five.up()  # those that were to be off are not
+    for name, keys in zip(lost, old_keys, strict=True):
+        refused_everywhere(there, name, keys)
+    at_once(lambda name: comes_anew(five, name, others(*lost, "m1")[0]), lost)
+    all_know(five)
+    five.deployed(EACH)
+    five.deployed(place("m1", 98))  # which may have been lost with it
+    rows = five.on(lost[0]).done("ps", "each")["instances"]
+    assert {row["machine"]: row["state"] for row in rows} == dict.fromkeys(ALL, "running")
+    five.done("namespace", "rm", "each", "--purge", "--yes")
+
+
+def chosen(five: Cluster, who: str) -> str:
+    """The founder, or of the others one that keeps the records, or a leaf, which does not."""
+    if who == "founder":
+        return "m1"
+    held = keepers(five)
+    return next(name for name in others("m1") if (name in held) == (who == "keeper"))
+
+
+def is_removed_by_force(there: Cluster, lost: str) -> None:
+    """It is missed everywhere, and then no machine any more; who kept the records besides goes on."""
     assert {row["machine"]: row["state"] for row in there.done("ps", "each")["instances"]}[lost] == "unknown"
-    assert any(f"{lost} does not answer" in warning for warning in there.ctl("status").json["warnings"])
+    status, held = there.ctl("status").json, keepers(there)
+    assert not {row["name"]: row["reachable"] for row in status["result"]["machines"]}[lost]
+    assert any(f"{lost} does not answer" in warning for warning in status["warnings"])
     assert there.ctl("machine", "rm", lost).error["code"] == "machine.unreachable"
     removed = there.ctl("machine", "rm", lost, "--force").json
     assert not removed["result"]["fenced"]
     assert "each/one" in removed["warnings"][1]
+    assert {*held} - {lost} <= {*keepers(there)}
     assert len(keepers(there)) == 3
-    there.deployed(EACH)
-    assert {row["machine"] for row in there.done("ps", "each")["instances"]} == {*others(lost)}
-    five.up()  # the one that was to be off is not
-    refused_everywhere(there, lost, old_keys)
-    five.on(lost).done("mesh", "destroy", "--force")
-    wait_until(partial(is_alone, five.on(lost)), f"{lost} is alone", within=ELECTED)
-    come(five, lost, others(lost, "m1")[0])
-    all_know(five)
-    five.deployed(EACH)
-    five.deployed(place("m1", 98))  # which may have been lost with it
-    rows = five.on(lost).done("ps", "each")["instances"]
-    assert {row["machine"]: row["state"] for row in rows} == dict.fromkeys(ALL, "running")
-    five.done("namespace", "rm", "each", "--purge", "--yes")
+
+
+def comes_anew(five: Cluster, name: str, host: str) -> Any:
+    """One that was removed by force leaves what is left of its cluster, and joins: what it says of itself."""
+    five.on(name).done("mesh", "destroy", "--force")
+    wait_until(partial(is_alone, five.on(name)), f"{name} is alone", within=ELECTED)
+    return come(five, name, host)
 
 
 def is_missed(asked: Cluster, machine: str) -> bool:
@@ -239,8 +265,7 @@ def test_two_machines_add_two_others_at_the_same_time(five: Cluster) -> None:
     assert five.on(other).ctl("join", tokens[first]).error["code"] == "join.used"
     five.done("machine", "rm", "new")
     wait_until(partial(is_alone, five.on(first), "new"), f"{first} is a cluster of its own", within=ELECTED)
-    _, told = together(five, {"m4": "m4", "m5": "m5"})
-    assert [answer["ok"] for answer in told.values()] == [True, True]
+    assert all(ran.code == 0 for ran in added(five, {"m1": "m4", "m2": "m5"}))
     all_know(five)
     assert len({row["subnet"] for row in machines(five).values()}) == 5
 
@@ -253,6 +278,21 @@ def together(five: Cluster, names: dict[str, str]) -> tuple[dict[str, str], dict
     tokens = dict(zip(names, told, strict=True))
     joining = {at: five.on(at).begin("--json", "join", tokens[at], "--name", name) for at, name in names.items()}
     return tokens, {at: json.loads(each.communicate(timeout=120)[0]) for at, each in joining.items()}
+
+
+def added(five: Cluster, newcomers: dict[str, str]) -> list[Ran]:
+    """Each of these machines adds another one by ssh, at the same time: what they are answered."""
+    keys = Keys(five.root / "keys")
+    keys.make()
+    addresses = [asyncio.run(serve_installed(five.on(name), keys)) for name in newcomers.values()]
+    for address in addresses:
+        keys.trust(address)
+
+    def adds(host: str, newcomer: str, address: str) -> Ran:
+        return add(five.on(host), keys, f"root@{address}", "--name", newcomer)
+
+    with ThreadPoolExecutor(len(newcomers)) as doing:
+        return list(doing.map(adds, newcomers.keys(), newcomers.values(), addresses))
 
 
 def written(five: Cluster, line: str) -> None:
@@ -334,9 +374,7 @@ def comes_back(five: Cluster, name: str) -> list[Any]:
     """One that was removed by force is up again: it is refused, and joins anew. Returns what it brings along."""
     five.up()
     assert set_secret(five.on(name), "BY_NOBODY").error["code"] == "store.down"
-    five.on(name).done("mesh", "destroy", "--force")
-    wait_until(partial(is_alone, five.on(name)), f"{name} is alone", within=ELECTED)
-    brought: list[Any] = come(five, name, "m1")["adopted"]
+    brought: list[Any] = comes_anew(five, name, "m1")["adopted"]
     all_know(five)
     return brought
 
@@ -394,16 +432,20 @@ def test_three_keep_what_was_acknowledged_before_all_servers_were_killed(five: C
     survives_its_servers(five, ALL)
 
 
-def test_two_of_five_read_and_refuse_and_then_there_is_one_state(five: Cluster) -> None:
+@pytest.mark.parametrize("seats", [1, 2])
+def test_of_two_and_three_those_with_the_store_go_on_and_then_there_is_one_state(five: Cluster, seats: int) -> None:
+    """Also where those are the two, with as many of the three seats: the larger side has to refuse."""
     held = keepers(five)
-    few = [held[0], next(name for name in ALL if name not in held)]
-    dev(five, "part", *few)
-    at_once(lambda name: acknowledged(five.on(name), f"BY_{name.upper()}_OF_MOST"), others(*few))
-    at_once(lambda name: reads_and_refuses(five.on(name), held[1:]), few)
+    two = [*held[:seats], *[name for name in ALL if name not in held][: 2 - seats]]
+    going, waiting = (two, others(*two)) if seats == 2 else (others(*two), two)
+    dev(five, "part", *two)
+    at_once(lambda name: acknowledged(five.on(name), f"BY_{name.upper()}_OF_{len(going)}"), going)
+    at_once(lambda name: reads_and_refuses(five.on(name), [each for each in held if each in going]), waiting)
     dev(five, "heal")
-    at_once(lambda name: acknowledged(five.on(name), f"BY_{name.upper()}_AGAIN"), few)
+    at_once(lambda name: acknowledged(five.on(name), f"BY_{name.upper()}_AGAIN"), waiting)
     all_know(five)
     same_everywhere(five)
+    assert {f"BY_{name.upper()}_OF_{len(going)}" for name in going} <= {*secrets(five)}
     assert "NEVER" not in secrets(five)
 
 
