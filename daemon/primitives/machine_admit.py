@@ -43,7 +43,7 @@ async def plan(ask: MachineAdmit, node: Node, by: By) -> Plan:
         why = f"{came.name} came by this invitation"
         require((came.key, came.nkey) == (ask.key, ask.nkey), "join.used", cannot, why, "ployzctl machine invite")
         return Plan(by.operation, came, 0, is_in=True)
-    _require_alike(ask, machines[node.machine].version, by.at, cannot)
+    _require_alike(ask, machines[node.machine], by.at, cannot)
     _require_open(invitation, by.at, cannot)
     name = invitation.name or ask.name
     require(re.fullmatch(NAME, name), "machine.name", cannot, f"a machine's name looks like {NAME}", "--name m2")
@@ -52,14 +52,14 @@ async def plan(ask: MachineAdmit, node: Node, by: By) -> Plan:
     return Plan(by.operation, _machine(ask, name, invitation, by), revision)
 
 
-def _require_alike(ask: MachineAdmit, version: str, at: str, cannot: str) -> None:
+def _require_alike(ask: MachineAdmit, here: Machine, at: str, cannot: str) -> None:
     """What differs too much to live together."""
-    why, major = f"it runs ployz {ask.version}, and the mesh {version}", version.partition(".")[0]
-    require(ask.version.partition(".")[0] == major, "join.version", cannot, why, f"install ployz {version} there")
+    why, major = f"{ask.name} runs ployz {ask.version}, and {here.name} {here.version}", here.version.partition(".")[0]
+    hint = f"install ployz {here.version} on {ask.name}"
+    require(ask.version.partition(".")[0] == major, "join.version", cannot, why, hint)
     off = apart(ask.at, at)
-    require(
-        off <= CLOCKS, "join.clock", cannot, f"its clock is {off:.0f} seconds off (it says {ask.at})", "set its clock"
-    )
+    why = f"{ask.name} says that it is {ask.at}, and {here.name} that it is {at}: {off:.0f} seconds apart"
+    require(off <= CLOCKS, "join.clock", cannot, why, f"set the clock that is wrong: {CLOCKS:.0f} seconds are let be")
 
 
 def _require_open(invitation: Invitation, at: str, cannot: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from daemon.dev.cluster import Site, locate
 from daemon.dev.main import PLOYZD
+from daemon.undertaking import VERSION
 from tests.machine.cluster import IMAGES, Cluster, gone, wait_until
 from tests.machine.cutting import Told, kill_when, says
 from tests.machine.manifests import service
@@ -112,7 +114,9 @@ def test_packets_of_every_size_reach_every_other_machine(three: Cluster) -> None
 
 def test_a_token_is_good_once_and_not_for_a_member(three: Cluster) -> None:
     invited = three.done("machine", "invite", "--name", "m4")
-    assert three.on("m2").ctl("join", invited["token"]).error["code"] == "join.member"
+    refused = three.on("m2").ctl("join", invited["token"])
+    assert (refused.code, refused.error["code"]) == (3, "join.member")
+    assert "this machine is m2 of the mesh mesh" in refused.error["why"]
     three.done("machine", "revoke", invited["id"])
     assert three.ctl("machine", "revoke", invited["id"]).error["code"] == "invite.missing"
     assert list(machines(three)) == NAMES
@@ -174,9 +178,14 @@ def test_who_does_not_join_is_told_why_and_stays_as_it_was(three: Cluster) -> No
     assert is_alone(m3)
     become(m3, *otherwise(NEWER))
     wait_until(lambda: machines(m3)["m3"]["version"] == "9.0.0", "it says what it runs")
-    assert m3.ctl("join", open).error["code"] == "join.version"
+    refused = m3.ctl("join", open)
+    assert (refused.code, refused.error["code"]) == (3, "join.version")
+    assert refused.error["why"] == f"m3 runs ployz 9.0.0, and m1 {VERSION}"
     become(m3, *otherwise(AHEAD))
-    assert m3.ctl("join", open).error["code"] == "join.clock"
+    refused = m3.ctl("join", open)
+    assert (refused.code, refused.error["code"]) == (3, "join.clock")
+    [seconds] = re.findall(r"m3 says that it is .*Z, and m1 that it is .*Z: (\d+) seconds apart", refused.error["why"])
+    assert 80 < int(seconds) <= 90
     become(m3, *PLOYZD)
     m3.done("join", open)
 
