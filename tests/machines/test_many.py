@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.addressing import DEFAULT, door
+from daemon.dev.partings import CHAIN, TABLE
 from daemon.meshing import INNER
 from daemon.tunnel import DOOR
 from tests.machine.cluster import Cluster, wait_until
@@ -185,22 +186,30 @@ def test_instances_reach_each_other_over_the_mesh_by_address_and_by_name(lite: C
 
 
 def test_no_instance_gets_at_the_ports_of_machines(lite: Cluster) -> None:
+    """Neither over the mesh nor where machines are reached beside it, which another one may just refuse."""
     places = [(f"10.210.{at}.1", port) for at in (1, 2) for port in INNER] + [(door(DEFAULT), DOOR)]
+    beside = [(f"192.168.77.{at}", port) for at in (1, 2) for port in INNER]
     code = (
         "import socket\n"
-        f"for place in {places}:\n"
+        f"for place in {[*places, *beside]}:\n"
         "    try: socket.create_connection(place, 0.2); print('open', place)\n"
         "    except TimeoutError: print('dropped')\n"
+        "    except ConnectionRefusedError: print('refused')\n"
     )
     container = instances(lite, "web")["m1"]["id"]
-    assert lite.docker("exec", container, "python3", "-c", code).split() == ["dropped"] * len(places)
+    told = lite.docker("exec", container, "python3", "-c", code).splitlines()
+    assert told[: len(places)] == ["dropped"] * len(places)
+    assert {*told} <= {"dropped", "refused"}
 
 
 def test_what_fits_on_no_machine_is_refused_with_the_reason_of_each_until_one_has_the_label(lite: Cluster) -> None:
     refused = lite.deploy('namespace = "nowhere"\n' + service("web", place='{ labels = { zone = "a" } }'))
     assert (refused.code, refused.error["code"]) == (3, "place.none")
     assert all(f"{name}: its label zone is not set" in refused.error["why"] for name in NAMES)
-    assert lite.deploy('namespace = "nowhere"\n' + service("web", place='{ machine = "m9" }')).code == 3
+    refused = lite.deploy('namespace = "nowhere"\n' + service("web", place='{ machine = "m9" }'))
+    assert (refused.code, refused.error["code"]) == (3, "machine.missing")
+    assert refused.error["what"] == "cannot place nowhere/web on m9"
+    assert refused.error["why"] == "there is no machine of that name; there is m1, m2, m3"
     assert lite.done("machine", "label", "m3", "zone=a")["labels"] == {"zone": "a"}
     placed = lite.deployed(
         'namespace = "somewhere"\n[services.one]\nruntime = "host"\ncommand = ["sleep", "100"]\n'
@@ -254,6 +263,37 @@ def test_where_only_the_daemon_is_dead_its_instances_are_led_to(lite: Cluster) -
     assert serves["ip"] in lite.rules()
     lite.up()
     assert reachable(lite) == list(NAMES)
+
+
+@pytest.mark.parametrize("way", [(), ("--one-way",)])
+def test_links_that_lose_a_share_of_packets_cost_time_and_nothing_else(lite: Cluster, way: tuple[str, ...]) -> None:
+    """Of all that goes between m3 and the others, or of what only m3 sends: requests, commands, data and records."""
+    there, sent = lite.on("m3"), os.urandom(30_000).hex()
+    secrets = {name: f"SENT_BY_{name.upper()}_{len(way)}" for name in NAMES}
+    keeper = instances(lite, "keeper")["m2"]["id"]
+    lite.on("m2").docker("exec", "-u", "0", keeper, "sh", "-c", "head -c 60000 /dev/urandom > /data/sent; sync")
+    lite.done("dev", "part", "m3", "--loss", "10", *way, "--name", "many")
+    try:
+        for asked in (lite, there):
+            assert {asked.status_of("/version", host=LITE) for _ in range(20)} == {200}
+        assert there.plain("exec", "lite/keeper", "-i", "--", "cat", given=sent).out == sent
+        assert there.done("volume", "send", "lite/data", "--to", "m3")["bytes"] > 60_000
+        for name, secret in secrets.items():
+            lite.on(name).done("secret", "set", f"lite/{secret}", given="x")
+        assert dropped(lite) > 20
+    finally:
+        lite.done("dev", "heal", "--name", "many")
+    for name in NAMES:
+        assert {*secrets.values()} <= {row["name"] for row in lite.on(name).done("secret", "ls", "lite")["secrets"]}
+    assert reachable(there) == reachable(lite) == list(NAMES)
+    lite.settled()
+
+
+def dropped(many: Cluster) -> int:
+    """How many packets were lost on the network between the machines, by what it goes by now."""
+    told = json.loads(many.on("underlay").inside("nft", "-j", "list", "chain", *TABLE, CHAIN))["nftables"]
+    parts = [part for line in told if "rule" in line for part in line["rule"]["expr"]]
+    return sum(part["counter"]["packets"] for part in parts if "counter" in part)
 
 
 @pytest.fixture
