@@ -150,11 +150,16 @@ async def _import(wish: PoolWish) -> None:
 
 async def _require_unheld(image: Path) -> None:
     """One pool in two zfs-fuse destroys itself, and neither of them looks. One that is dying is waited for."""
-    async with asyncio.timeout(ANSWERS_WITHIN):
-        while holders := list(_holders(image)):
-            if alive := [pid for pid in holders if not is_ending(pid)]:
-                raise PoolUnavailable(f"cannot open the pool in {image}: process {alive[0]} has it open")
-            await asyncio.sleep(0.02)
+    holders: list[int] = []
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            while holders := list(_holders(image)):
+                if alive := [pid for pid in holders if not is_ending(pid)]:
+                    raise PoolUnavailable(f"cannot open the pool in {image}: process {alive[0]} has it open")
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        why = f"process {holders[0]} was killed, and has it open still"
+        raise PoolUnavailable(f"cannot open the pool in {image}: {why}") from None
 
 
 def _holders(image: Path) -> Iterator[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dataplane import pool
 from dataplane.dataset import Layout, PoolUnavailable, ZfsProblem
 from dataplane.pool import PoolWish, fuse, open_pool
 from dataplane.zfs import Zfs
@@ -175,6 +176,15 @@ def test_an_image_that_another_process_has_open_is_not_opened(wish: PoolWish) ->
     with_a_row(wish)
     clear(wish)
     with wish.image.open("rb"), pytest.raises(PoolUnavailable, match=f"process {os.getpid()} has it open"):
+        opened(wish)
+
+
+def test_one_that_does_not_end_though_it_was_killed_is_named(wish: PoolWish, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_a_row(wish)
+    clear(wish)
+    monkeypatch.setattr(pool, "is_ending", lambda _: True)
+    monkeypatch.setattr(pool, "ANSWERS_WITHIN", 2.0)
+    with wish.image.open("rb"), pytest.raises(PoolUnavailable, match=f"process {os.getpid()} was killed"):
         opened(wish)
 
 
