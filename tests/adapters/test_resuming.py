@@ -166,7 +166,7 @@ def test_whoever_receives_still_is_ended_and_what_came_is_gone_on_with(two: Two,
     broken.relay.cut_after()
 
     async def story(node: Node) -> str | None:
-        trying = asyncio.create_task(attempt(two, broken, node, rate=MIB))
+        trying = asyncio.create_task(attempt(two, broken, node, rate=MIB // 4))
         while sum(await sending.moved(broken.way, node)) < CUT:
             await asyncio.sleep(0.05)
         found = await node.at("m2").transfers.left(broken.way.dataset)
