@@ -118,9 +118,8 @@ async def require_fits(zfs: Zfs, beginning: Beginning, landing: Landing) -> None
     dataset = await zfs.look(landing.dataset)
     below = await zfs.below(landing.dataset) if dataset else []
     snapshots = sorted((one for one in below if "@" in one.name), key=lambda one: one.order)
-    if landing.guid in {
-        one.guid for one in snapshots
-    }:  # ZFS goes on with all that it has, though its program is killed
+    if any(one.guid == landing.guid for one in snapshots):
+        # Though its program is killed, ZFS goes on with all that it has.
         raise StreamProblem(f"{landing.snapshot} came meanwhile, of a stream that broke")
     if not beginning.base:
         if snapshots:
