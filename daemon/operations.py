@@ -201,13 +201,13 @@ class Operations:
     async def _carry_on(self) -> None:
         while self._again:
             self._again = False
+            for running in self.running.values():
+                if running.task:  # it may have met the machine before that was back, and be stuck for it
+                    running.task.add_done_callback(lambda _: self.carry_on())
             try:
                 await self.bring_to_an_end()
             except Problem as problem:
                 log.warning("nothing is carried on: %s", problem)
-            resumed = {running.task for running in self.running.values() if running.task and running.is_resumed}
-            if resumed:
-                await asyncio.wait(resumed)  # one that runs now may have met the machine before it was back
 
     def story(self, id: str) -> Story | None:
         """The story of an operation of this machine, whether it runs or not."""

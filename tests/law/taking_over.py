@@ -159,10 +159,13 @@ async def ending(effort: Any) -> str:
 
 async def idle(*daemons: Operations) -> None:
     for daemon in daemons:
-        if daemon._carrying:
-            await daemon._carrying
-        tasks = [running.task for running in daemon.running.values() if running.task]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while efforts := [
+            one
+            for one in (daemon._carrying, *(running.task for running in daemon.running.values()))
+            if one and not one.done()
+        ]:
+            await asyncio.wait(efforts)
+            await asyncio.sleep(0)  # what is begun once one of them is over
 
 
 def record_of(world: World) -> Operation | None:

@@ -248,6 +248,27 @@ def test_resuming_what_is_stuck() -> None:
     scenario(test)
 
 
+def test_what_met_a_machine_before_it_was_back_goes_on_by_itself_once_it_is_stuck() -> None:
+    async def test(world: World, operations: Operations) -> None:
+        before = seen(world)
+        world.zfs.busy.add(GENERATION)
+        halt = world.halt = Halt("engine take back")
+        effort = asked(operations, shop(db=666))
+        await halt.reached.wait()
+        operations.carry_on()
+        await asyncio.sleep(0.01)
+        assert not effort.done()
+        halt.go.set()
+        with pytest.raises(Stuck):
+            await effort
+        world.zfs.busy.clear()
+        while operations.rows(all=False):
+            await asyncio.sleep(0.01)
+        assert seen(world) == before
+
+    scenario(test)
+
+
 def test_resuming_what_never_was() -> None:
     async def test(world: World, operations: Operations) -> None:
         with pytest.raises(Refused) as refused:
