@@ -1,6 +1,7 @@
 """What this host's own network is like, apart from the cluster's part of it: routes, addresses, ports."""
 
 import json
+import logging
 import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -8,6 +9,10 @@ from typing import Any
 
 from dataplane import sockets
 from runtime.command import CommandError, run
+
+RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+
+log = logging.getLogger("ployzd")
 
 
 async def networks(own: Collection[str]) -> dict[str, str]:
@@ -42,6 +47,24 @@ def holders(ports: Iterable[int], own: Iterable[int]) -> dict[int, str]:
     """Those of the ports that somebody has who is none of our `own` processes (pids), and who that is."""
     ours = set[str]().union(*map(sockets.held_by, own))
     return {port: _who(inodes) for port in ports if (inodes := sockets.at(port) - ours)}
+
+
+def reserve(ports: Collection[int], setting: Path = RESERVED) -> None:
+    """Have the kernel give none of these ports to whoever only asks for any (ip-sysctl), beside those that are reserved
+    already. A daemon that starts anew would find it taken: by a connection, and for a minute after its end."""
+    before = setting.read_text().strip()
+    if {*ports} <= _listed(before):
+        return
+    try:
+        setting.write_text(",".join([*([before] if before else []), *map(str, ports)]))
+    except OSError as failure:
+        log.warning("cannot reserve the ports of ployz in %s: %s; one may be taken when it starts", setting, failure)
+
+
+def _listed(ranges: str) -> set[int]:
+    """The ports of `1-3,7`."""
+    ends = [part.partition("-") for part in ranges.split(",") if part]
+    return {port for first, _, last in ends for port in range(int(first), int(last or first) + 1)}
 
 
 def _who(inodes: set[str]) -> str:

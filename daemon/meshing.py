@@ -81,6 +81,7 @@ class Place:
 
     async def ensure(self, now: Membership) -> None:
         """Be on the mesh with the machines last known, before anything is asked of the store; or be on none."""
+        host_network.reserve(NEEDED)
         await self.tunnel.clear()
         if now.cluster.mesh:
             await self.wireguard(now).ensure()

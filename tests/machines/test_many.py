@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -310,7 +311,8 @@ def cut_off(many: Cluster) -> Iterator[Cluster]:
     finally:
         many.done("dev", "heal", "--name", "many")
         wait_until(lambda: reachable(many) == list(NAMES), "all are in reach", within=HEALED)
-        many.done("namespace", "rm", "away", "--purge", "--yes")
+        gone = partial(many.ctl, "namespace", "rm", "away", "--purge", "--yes")
+        wait_until(lambda: gone().code == 0, "the store takes changes, having elected", within=HEALED)
         for name in ("m1", "m2"):
             many.done("machine", "label", name, "runs=")
 

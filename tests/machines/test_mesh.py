@@ -260,3 +260,26 @@ def is_settled(cluster: Cluster) -> bool:
 def sees_all(cluster: Cluster) -> bool:
     told = machines(cluster)
     return list(told) == NAMES and all(row["reachable"] and row["state"] == "active" for row in told.values())
+
+
+GIVEN = """
+import socket
+from pathlib import Path
+
+given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+before = given.read_text()
+given.write_text("51818 51857")
+try:
+    everybody = [socket.create_server(("127.0.0.1", 0)) for _ in range(20)]
+    print(*(each.getsockname()[1] for each in everybody))
+finally:
+    given.write_text(before)
+"""
+"""Which ports the kernel gives to who asks for any, where it has few others than those of ployz."""
+
+
+def test_nobody_is_given_a_port_that_a_daemon_needs_when_it_starts_anew(three: Cluster) -> None:
+    """Else it could not start while a connection had it, and for a minute more."""
+    ports = {int(port) for port in three.inside("python3", "-c", GIVEN).split()}
+    assert len(ports) == 20
+    assert not ports & {*range(51820, 51826)}

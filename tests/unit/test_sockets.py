@@ -1,9 +1,13 @@
 """Who listens on this host."""
 
+import errno
 import os
 import socket
+from pathlib import Path
 
-from daemon.host_network import holders
+import pytest
+
+from daemon.host_network import holders, reserve
 from dataplane.sockets import listening
 
 
@@ -37,3 +41,25 @@ def test_who_has_a_port_is_told_unless_it_is_one_of_us() -> None:
         assert all(who.endswith(f"(pid {os.getpid()})") for who in told.values())
         assert holders(ports, own=[os.getpid()]) == {}
     assert holders(ports, own=()) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "51820,51821"), ("7,51819-51820", "7,51819-51820,51820,51821"), ("51000-52000", "51000-52000")],
+)
+def test_the_ports_of_ployz_are_reserved_beside_those_of_others(before: str, after: str, tmp_path: Path) -> None:
+    setting = tmp_path / "ip_local_reserved_ports"
+    setting.write_text(f"{before}\n")
+    reserve((51820, 51821), setting)
+    assert setting.read_text().strip() == after
+
+
+def test_where_they_cannot_be_reserved_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Fixed(type(tmp_path)):  # type: ignore[misc]
+        def write_text(self, *_: object) -> int:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    setting = tmp_path / "ip_local_reserved_ports"
+    setting.touch()
+    reserve((51820,), Fixed(setting))
+    assert "Read-only file system" in caplog.text
