@@ -52,11 +52,10 @@ def holders(ports: Iterable[int], own: Iterable[int]) -> dict[int, str]:
 def reserve(ports: Collection[int], setting: Path = RESERVED) -> None:
     """Have the kernel give none of these ports to whoever only asks for any (ip-sysctl), beside those that are reserved
     already. A daemon that starts anew would find it taken: by a connection, and for a minute after its end."""
-    before = setting.read_text().strip()
-    if {*ports} <= _listed(before):
-        return
     try:
-        setting.write_text(",".join([*([before] if before else []), *map(str, ports)]))
+        before = setting.read_text().strip()
+        if not {*ports} <= _listed(before):
+            setting.write_text(",".join([*([before] if before else []), *map(str, ports)]))
     except OSError as failure:
         log.warning("cannot reserve the ports of ployz in %s: %s; one may be taken when it starts", setting, failure)
 
