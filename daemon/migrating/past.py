@@ -1,11 +1,12 @@
-"""What deploy points need of generations that were left: it goes along, as a clone of what it came from where that goes
-too, else whole."""
+"""What is needed of generations that were left: it goes along, as a clone of what it came from where that goes too,
+else whole."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from daemon.lineage import BASE
 from daemon.migrating import shared
 from daemon.sending import Way
 from dataplane.dataset import Dataset
@@ -24,8 +25,8 @@ def past(way: Way, found: Sequence[Dataset], there: Sequence[Dataset], needed: C
     """Decide it from all `found` of the volume on its machine, and what is `there` on the target, which stays."""
     ways, origins, stored, has = list[Way](), list[str](), 0, {one.guid for one in there}
     for left in (one for one in found if "@" not in one.name and one.marks.get("state") == "kept"):
-        wanted = [one for one in _line(left.name, found) if one.guid in needed and one.guid not in has]
-        if not wanted:
+        wanted = [one for one in along(_line(left.name, found), needed) if one.guid not in has]
+        if not any(_is_needed(one, needed) for one in wanted):
             continue
         origin = next((one for one in found if one.name == left.origin), None)
         onto = _onto(origin, way, found, there) if origin else None
@@ -47,6 +48,16 @@ def past(way: Way, found: Sequence[Dataset], there: Sequence[Dataset], needed: C
     # They all go at a time.
     slower = tuple(replace(each, rate=shared(way.rate, len(ways))) for each in ways)
     return Past(slower, tuple(origins), stored)
+
+
+def along(line: Sequence[Dataset], needed: Collection[str]) -> list[Dataset]:
+    """The snapshots of a line that go along: those that somebody needs, and those that other machines have too."""
+    return [one for one in line if _is_needed(one, needed) or one.marks.get("state") == BASE]
+
+
+def _is_needed(snapshot: Dataset, needed: Collection[str]) -> bool:
+    """Whether deploy points do, which need those guids, or somebody named it."""
+    return snapshot.guid in needed or "name" in snapshot.marks
 
 
 def _line(dataset: str, found: Sequence[Dataset]) -> list[Dataset]:

@@ -9,7 +9,7 @@ from daemon.change import Change, Image, Level, candidate_marks
 from daemon.lineage import BASE, is_unnamed, volume_of
 from daemon.migrating import CARRIES, MOST, SOON, STARTS, Move, rounds
 from daemon.migrating.goals import Goal
-from daemon.migrating.past import past
+from daemon.migrating.past import along, past
 from daemon.planning import NO_TOKEN, Seen, leaving
 from daemon.planning.instances import Next, candidates
 from daemon.planning.names import released, reserved
@@ -133,12 +133,6 @@ def common(line: Sequence[Dataset], there: Iterable[Dataset]) -> Dataset | None:
     unnamed = {one.name for one in found if is_unnamed(one)}
     known = {one.guid: one for one in found if one.name.partition("@")[0] in unnamed and "@" in one.name}
     return next((known[one.guid] for one in reversed(line) if one.guid in known), None)
-
-
-def along(line: Sequence[Dataset], needed: Collection[str]) -> list[Dataset]:
-    """The snapshots of a line that go along: those that deploy points need, those that somebody named, and those that
-    generations kept on other machines have too."""
-    return [one for one in line if one.guid in needed or "name" in one.marks or one.marks.get("state") == BASE]
 
 
 def estimate(now: Dataset, line: Sequence[Dataset], base: Dataset | None) -> int:

@@ -23,6 +23,7 @@ def require_sound(world: World, otherwise: str) -> None:
         *_names(world, heads),
         *_stores(world),
         *_copies(world, heads),
+        *_named(world, heads),
     ]
     anywhere = {entry.guid for iron in world.irons() for name, entry in iron.zfs.kept.items() if "@" in name}
     named = {item.guid for point in points for item in point.data}
@@ -155,6 +156,18 @@ def _epochs(world: World) -> list[str]:
     for name, one in current.items():
         if int(one.marks["epoch"]) < newest[name.rpartition("/")[0]]:
             wrongs.append(f"{name} is current, but not of the newest epoch")
+    return wrongs
+
+
+def _named(world: World, heads: list[Head]) -> list[str]:
+    """What somebody named of a volume is on the machine that the volume is on, if it is in that volume's data."""
+    wrongs, irons = [], {iron.name: iron for iron in world.irons()}
+    homes = {f"{ROOT}/{h.namespace}/{name}": irons[one.machine] for h in heads for name, one in h.volumes.items()}
+    for iron in irons.values():
+        for name, one in iron.zfs.kept.items():
+            home = homes.get(volume_of(name)) if "name" in one.marks else None
+            if home and one.guid not in {kept.guid for kept in home.zfs.kept.values()}:
+                wrongs.append(f"{name}, which somebody named on {iron.name}, is not on {home.name}")
     return wrongs
 
 
