@@ -10,7 +10,7 @@ import copy
 import shutil
 import tempfile
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,7 @@ from daemon.booting import UNSEEN, Boot, Note
 from daemon.bucket import Kv
 from daemon.confidential import written
 from daemon.engine import SOLE, Engine
-from daemon.journal import Story
+from daemon.journal import Story, unanswered
 from daemon.members import Members
 from daemon.membership import Membership, alone
 from daemon.node import ALONE, Node, Peers
@@ -458,14 +458,20 @@ class World(Iron):
         own = own or what == "moves unseal"  # before that nobody can write down anything
         if self.boot and self.boot.note.pending and what.startswith(STARTING):
             return
-        running = [each for daemon in self.daemons.values() for each in daemon.running.values()]
-        if self.operations and not own and not any(self._is_entitled(each.story) for each in running):
+        if self.operations and not own and not any(self._is_entitled(story) for story in self._open()):
             self.wrongs.append(f"{what}: by nobody who has claim, record and journal for it")
 
-    def _is_entitled(self, story: Story | None) -> bool:
+    def _open(self) -> Iterator[Story]:
+        """The operations that are not over: those that run, and those that are stuck, which hold their claims."""
+        running = (each.story for daemon in self.daemons.values() for each in daemon.running.values())
+        yield from (story for story in running if story)
+        for daemon in self.daemons.values():
+            yield from unanswered(daemon.means.folder)
+
+    def _is_entitled(self, story: Story) -> bool:
         """To undo takes no record: one that was cut before it had any has nothing to undo."""
-        last = {event.step: event.kind for event in story.events} if story else {}
-        if not story or not {"doing", "undoing", "committing"} & set(last.values()):
+        last = {event.step: event.kind for event in story.events}
+        if not {"doing", "undoing", "committing"} & set(last.values()):
             return False
         records = [self.kv, *self.elsewhere]
         recorded = "undoing" in last.values() or any(f"operations.{story.operation}" in kv.entries for kv in records)
