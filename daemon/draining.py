@@ -112,12 +112,12 @@ class Draining:
 
     async def empty(self, machine: str, how: How, who: str, tell: Tell) -> list[Departed]:
         """Have everything off a machine that takes nothing new; what has gone. Raises Stuck `drain.unfinished`."""
-        async with self._alone[machine]:
-            run = self._runs[how.op_id or new_id()] = Run(machine, how, who, tell)
-            try:
+        run = self._runs[how.op_id or new_id()] = Run(machine, how, who, tell)
+        try:
+            async with self._alone[machine]:
                 late = await self._moved_and_waited(run)
-            finally:
-                self._runs = {id: other for id, other in self._runs.items() if other is not run}
+        finally:
+            self._runs = {id: other for id, other in self._runs.items() if other is not run}
         stays = {one: run.failed[one] for one in await self.burdens(machine) if one in run.failed}
         if stays or late:
             raise _unfinished(run, stays, late)

@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from daemon import draining
 from daemon.draining import Draining, burdens
+from daemon.emitting import Tell
 from daemon.members import Members
 from daemon.migrating import STARTS
 from daemon.records import Claim
@@ -357,6 +359,29 @@ def test_whoever_aborts_it_has_nothing_more_begun() -> None:
     assert "shop/db" in there(world)
     require_sound(world, "aborted, but")
     assert not emptying.abort("op-drain")
+
+
+def test_one_that_waits_for_another_is_aborted_too() -> None:
+    world = world_of()
+    emptying, second = Draining(boot(world)), list[asyncio.Task[Success]]()
+
+    def drain(id: str, tell: Tell) -> Coroutine[Any, Any, Success]:
+        return emptying.drain(MachineDrain("m2"), How(op_id=id), "ann", tell)
+
+    def tell(event: Event) -> None:
+        if not second:
+            second.append(asyncio.create_task(drain("op-second", lambda _: None)))
+        elif emptying.abort("op-second"):
+            emptying.abort("op-first")
+
+    async def asked() -> list[Success | BaseException]:
+        first = await asyncio.gather(drain("op-first", tell), return_exceptions=True)
+        return [*first, *await asyncio.gather(*second, return_exceptions=True)]
+
+    for told in asyncio.run(asked()):
+        assert isinstance(told, Problem)
+        assert "it was not begun: the drain was aborted" in told.why
+    require_sound(world, "aborted, but")
 
 
 @pytest.mark.parametrize(
