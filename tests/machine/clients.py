@@ -4,6 +4,7 @@ import http.client
 import itertools
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,8 +67,8 @@ class Written:
 
 
 @contextmanager
-def writing(url: str, host: str, count: int = 1) -> Iterator[Written]:
-    """Meanwhile rows are added."""
+def writing(url: str, host: str, count: int = 1, pause: float = 0.0) -> Iterator[Written]:
+    """Meanwhile rows are added, by so many people, each of whom waits so many seconds after a row."""
     told, nobody_else = Written(), secrets.token_hex(4)
     numbers = itertools.count()
 
@@ -77,6 +78,7 @@ def writing(url: str, host: str, count: int = 1) -> Iterator[Written]:
         id = int(ask(url, host, "POST", "/rows", word))
         assert id not in told.acknowledged, f"two rows were told to be {id}"
         told.acknowledged[id] = word
+        time.sleep(pause)
 
     with asking(once, told.failures, count):
         yield told

@@ -40,9 +40,11 @@ BULK = (
     "INSERT INTO rows (by) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 80000) n GROUP BY n / 20"
 )
 RATE = "8MiB/s"
+"""What is added to the database and how fast it goes, where a stream is to take long enough to be hit."""
 SOON = 30.0
 """Seconds within which a database is served where it was, once the machine is gone that it was to move to."""
-"""What is added to the database and how fast it goes, where a stream is to take long enough to be hit."""
+PAUSE = 0.02
+"""Seconds that whoever wrote a row waits: so there is always one on its way, and machines do more than that."""
 
 
 @contextmanager
@@ -98,7 +100,7 @@ def signed(shop: Cluster) -> Iterator[None]:
 @contextmanager
 def written_to(shop: Cluster) -> Iterator[Written]:
     """Meanwhile rows are added by two people; each that was acknowledged is there afterwards, once."""
-    with writing(shop.url, SHOP, 2) as told:
+    with writing(shop.url, SHOP, 2, PAUSE) as told:
         wait_until(lambda: len(told.acknowledged) > 10, "rows are written")
         yield told
         before = len(told.acknowledged)
