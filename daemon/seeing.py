@@ -118,40 +118,40 @@ async def resolve(image: str, node: Node, *, pull: str) -> str:
 async def snapshots_of(point: DeployPoint, node: Node, cannot: str) -> dict[str, Origin]:
     """Where the point's snapshots are now, by volume: promotions move them between datasets, so guids are looked up.
 
-    Each is wanted where its volume is now, or was then: it may have moved along, or not. Who was removed since is not
-    asked, and of who does not answer only what nobody else has is missed.
+    Each is looked for where its volume is, or was last; then where it was at that point, for it may not have moved
+    along; then everywhere. Of who does not answer only what nobody else has is missed. Raises Refused
+    `machine.unreachable`, `deploy.data_missing`.
     """
-    head, known = (await node.records.namespace(point.head.namespace)).head, await node.members.machines()
-    there = {held.volume: _machines_of(held.volume, head, point.head) for held in point.data}
-    names = {machine for machines in there.values() for machine in machines} & known.keys()
-    found, away = dict[str, dict[str, str]](), dict[str, Refused]()
-    for machine in sorted(names):
-        try:
-            found[machine] = await _snapshots(node.at(machine))
-        except Refused as refused:
-            if refused.code != "machine.unreachable":
-                raise
-            away[machine] = refused
-    origins = {}
+    namespace, known = point.head.namespace, await node.members.machines()
+    present, points = (await node.records.namespace(namespace)).head, await node.records.points(namespace)
+    last = present or max((one.head for one in points), key=lambda head: head.deploy, default=None)
+    pools, origins = dict[str, dict[str, str] | Refused](), dict[str, Origin]()
     for held in point.data:
-        having = next((one for one in there[held.volume] if held.guid in found.get(one, ())), None)
-        if having is None:
-            if silent := next((away[one] for one in there[held.volume] if one in away), None):
+        heads = [head for head in (last, point.head) if head and held.volume in head.volumes]
+        before = [machine for head in heads if (machine := head.volumes[held.volume].machine) in known]
+        for machine in dict.fromkeys([*before, *sorted(known)]):
+            if machine not in pools:
+                pools[machine] = await _snapshots(node.at(machine))
+            if not isinstance(pool := pools[machine], Refused) and held.guid in pool:
+                origins[held.volume] = Origin(machine, pool[held.guid])
+                break
+        else:
+            if silent := next((pool for pool in pools.values() if isinstance(pool, Refused)), None):
                 raise silent
             why = f"its snapshot of the volume {held.volume} is gone"
             hint = "roll back with --code-only, or to another deploy"
             raise Refused("deploy.data_missing", f"{cannot} to deploy {point.head.deploy}", why, hint)
-        origins[held.volume] = Origin(having, found[having][held.guid])
     return origins
 
 
-def _machines_of(volume: str, *heads: Head | None) -> list[str]:
-    return list(dict.fromkeys(head.volumes[volume].machine for head in heads if head and volume in head.volumes))
-
-
-async def _snapshots(node: Node) -> dict[str, str]:
-    """All snapshots on a machine, by guid: promotions move them between namespaces too."""
-    below = await node.datasets.below(node.datasets.root)
+async def _snapshots(node: Node) -> dict[str, str] | Refused:
+    """All snapshots on a machine, by guid: promotions move them between namespaces too. Or that it does not answer."""
+    try:
+        below = await node.datasets.below(node.datasets.root)
+    except Refused as refused:
+        if refused.code != "machine.unreachable":
+            raise
+        return refused
     return {dataset.guid: dataset.name for dataset in below if "@" in dataset.name}
 
 

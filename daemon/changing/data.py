@@ -168,7 +168,7 @@ async def _in_common(bases: Collection[Dataset], node: Node) -> set[str]:
     there = {name for name, one in (await node.members.machines()).items() if one.state != "lost"}
     others = [node.at(name).datasets for name in sorted(there - {node.machine})]
     try:
-        has = [{one.guid for one in await there.below(there.root) if "@" in one.name} for there in others]
+        has = [await there.below(there.root) for there in others]
     except Refused as refused:
         if refused.code != "machine.unreachable":
             raise

@@ -27,8 +27,8 @@ class Move(Struct, frozen=True):
     """One volume. `rounds` are the names of the snapshots that are taken of it, in their order, as far as they are
     needed; `bytes` are about what goes in the first one, and `stored` what they take there, where `free` are free;
     `past` are generations that were left, as far as deploy points need them; the data of
-    those `behind` stays. On the machines `beside` something of it was kept for moves that may
-    be nobody's any more."""
+    those `behind` stays. On the machines `keeping` something of it was kept for later
+    moves and copies that may be nobody's any more."""
 
     volume: Volume
     way: Way
@@ -40,7 +40,7 @@ class Move(Struct, frozen=True):
     free: int
     past: tuple[Way, ...] = ()
     behind: tuple[int, ...] = ()
-    beside: tuple[str, ...] = ()
+    keeping: tuple[str, ...] = ()
 
 
 class Plan(Struct, frozen=True):

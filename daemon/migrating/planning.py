@@ -116,14 +116,13 @@ def move(way: Way, volume: Volume, ends: Ends, points: Sequence[DeployPoint], by
         free=ends.free,
         past=older.ways,
         behind=tuple(sorted(stays(namespace, volume.name, points, goes))),
-        beside=tuple(name for name, has in ((way.machine, ends.found), (way.to, ends.there)) if keeps(has, ends.line)),
+        keeping=tuple(name for name, has in ((way.machine, ends.found), (way.to, ends.there)) if keeps(has)),
     )
 
 
-def keeps(has: Iterable[Dataset], line: Iterable[Dataset] = ()) -> bool:
-    """Whether a machine has something of a volume that was kept for moves; but what is in its own line goes along."""
-    own = {one.guid for one in line}
-    return any(one.marks.get("state") == BASE and one.guid not in own for one in has)
+def keeps(has: Iterable[Dataset]) -> bool:
+    """Whether a machine has something of a volume that was kept because another one has it too."""
+    return any(one.marks.get("state") == BASE for one in has)
 
 
 def common(line: Sequence[Dataset], there: Iterable[Dataset]) -> Dataset | None:

@@ -1,12 +1,11 @@
 """The steps of a move: copied while it runs, stopped, the last of it, started there; the commit; the flip."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
 from daemon import lineage, sending
-from daemon.belonging import unless_lost
 from daemon.change import Old
 from daemon.changing import commit, grouped, if_any, instances, names, serving, starting
 from daemon.changing.data import free_unneeded
@@ -40,9 +39,8 @@ def steps(plan: Plan, node: Node) -> list[Part]:
         *grouped([own(move, node, by) for move in moves]),
         *grouped([keep(move, node) for move in moves]),
         *grouped([settle(move, node) for move in moves]),
-        *grouped([forget_there(move, node) for move in moves]),
-        *grouped([forget_here(move, node) for move in moves]),
-        *forget_beside(moves, node),
+        *(part for move in moves for part in forget(move, node)),
+        *free(moves, node),
         *if_any(change.releases, names.release(change, node)),
     ]
 
@@ -171,47 +169,35 @@ def settle(move: Move, node: Node) -> Step:
     return Step(f"let the new generation of {move.volume.name} own its snapshots", do, machine=move.way.to)
 
 
-def forget_there(move: Move, node: Node) -> Step:
-    """Of the snapshots that were taken on the way the last one is left, and not the one that it began from.
-
-    Those that the source shares with generations of third machines came along; older ones nobody has any more.
-    """
-    way = move.way
-
-    async def do() -> None:
-        known = None
-        async with unless_lost(way.machine, node.members):
-            known = {one.guid for one in await sending.snapshots(way.source, node.at(way.machine))}
-        await _forget(move, way.dataset, node.at(way.to), known)
-
-    return Step(f"remove what {move.volume.name} no longer needs on {way.to}", do, machine=way.to)
+def forget(move: Move, node: Node) -> list[Part]:
+    """Of the snapshots that were taken on the way the last one is left, on both machines."""
+    ends = {move.way.to: move.way.dataset, move.way.machine: move.way.source}
+    return grouped([
+        Step(
+            f"remove what {move.volume.name} no longer needs on {machine}",
+            partial(_forget, move, dataset, node.at(machine)),
+            machine=machine,
+        )
+        for machine, dataset in ends.items()
+    ])  # fmt: skip
 
 
-def forget_here(move: Move, node: Node) -> Step:
-    way, forget = move.way, partial(_forget, move, move.way.source, node.at(move.way.machine))
-    return Step(f"remove what {move.volume.name} no longer needs on {way.machine}", forget, machine=way.machine)
+async def _forget(move: Move, dataset: str, node: Node) -> None:
+    below = await node.datasets.below(node.datasets.root)
+    line = sorted((one for one in below if one.name.startswith(f"{dataset}@")), key=lambda one: one.order)
+    cloned = {one.origin for one in below}
+    for one in _taken(move, dataset, line)[:-1]:
+        if one.name not in cloned:
+            await node.datasets.destroy(one.name)
 
 
-def forget_beside(moves: Sequence[Move], node: Node) -> list[Part]:
-    """What was kept for moves, also on third machines, and is in common with nobody any more."""
-    keeping = sorted({(machine, move.marks["namespace"]) for move in moves for machine in move.beside})
+def free(moves: Sequence[Move], node: Node) -> list[Part]:
+    """Machines keep what they have in common with another one only as long as that is the newest."""
+    keeping = sorted({(machine, move.marks["namespace"]) for move in moves for machine in move.keeping})
     return grouped([
         Step("free what nobody needs any more", partial(free_unneeded, namespace, node.at(machine)), machine=machine)
         for machine, namespace in keeping
     ])  # fmt: skip
-
-
-async def _forget(move: Move, dataset: str, node: Node, known: Collection[str] | None = None) -> None:
-    """`known` are the guids that the source has, where not all is."""
-    below = await node.datasets.below(node.datasets.root)
-    line = sorted((one for one in below if one.name.startswith(f"{dataset}@")), key=lambda one: one.order)
-    taken, cloned = _taken(move, dataset, line), {one.origin for one in below}
-    began = f"{dataset}@{(move.way.base or '').partition('@')[2]}"
-    bases = [one for one in line if one.marks.get("state") == lineage.BASE and one not in taken]
-    needless = [one for one in bases if one.name == began or (known is not None and one.guid not in known)]
-    for one in (*taken[:-1], *needless):
-        if one.name not in cloned:
-            await node.datasets.destroy(one.name)
 
 
 def _taken(move: Move, dataset: str, line: list[Dataset]) -> list[Dataset]:

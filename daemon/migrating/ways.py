@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from msgspec.structs import replace
 
@@ -112,15 +112,13 @@ def _if_it_answers() -> Iterator[None]:
 
 
 async def beside(move: Move, names: Iterable[str], node: Node) -> Move:
-    """With those of these machines that kept something of it for others."""
+    """With those of these machines, besides its ends, that kept something of it for others."""
     others = sorted({*names} - {move.way.machine, move.way.to})
     within = [folder(move.marks["namespace"], move.volume.name, node.at(name)) for name in others]
     keep = await together([_keeps(one, node.at(name)) for one, name in zip(within, others, strict=True)])
-    return replace(move, beside=(*move.beside, *(name for name, does in zip(others, keep, strict=True) if does)))
+    return replace(move, keeping=(*move.keeping, *(name for name, does in zip(others, keep, strict=True) if does)))
 
 
 async def _keeps(dataset: str, node: Node) -> bool:
-    """False also where the pool cannot tell: nobody's move waits for that."""
-    with suppress(ZfsProblem):
-        return planning.keeps(await node.datasets.below(dataset))
-    return False
+    """False also where nobody can tell: no move waits for that."""
+    return planning.keeps(await _has(dataset, node))

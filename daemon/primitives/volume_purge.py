@@ -2,31 +2,60 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Literal
 
+from msgspec import Struct
+
 from daemon import lineage
+from daemon.belonging import unless_lost
+from daemon.changing import grouped
 from daemon.changing.data import free_unneeded
 from daemon.lineage import COPY, free, volume_of
 from daemon.node import Node
 from daemon.primitive import By, Part, Step, Told, confirm, require
 from daemon.records import Head
 from daemon.seeing import points_of_all
-from daemon.volumes import About, Dataset, about, changed, commit, copies, folder, needs, require_named, search
+from daemon.volumes import (
+    About,
+    Dataset,
+    about,
+    changed,
+    commit,
+    copies,
+    folder,
+    named,
+    needs,
+    require_named,
+    search,
+    searched,
+)
 from daemon.volumes.needs import Along
 from daemon.wire import Refused, VolumeChanged, VolumePurge
 
 KIND = "volume"
+Found = tuple[Node, Dataset]
+"""A dataset, with the machine that has it."""
+
+
+class Doomed(Struct, frozen=True):
+    """A snapshot or generation on a machine, by its full name, and what its end gives back. What has its name later has
+    another guid."""
+
+    machine: str
+    target: str
+    guid: str
+    bytes: int
 
 
 class Plan(About, frozen=True, kw_only=True):
-    """`target` is destroyed by its full name; `promotes` came from its snapshots, and owns those afterwards. What the
-    machine `base` has kept for it alone goes too: `bases`, by guid."""
+    """All that are `doomed` are destroyed: a named snapshot is where its volume is, was, and has copies. `promotes`
+    came from the snapshots of a generation, and owns those afterwards. What the machine `base` has kept for a copy
+    alone goes too: `bases`, by guid."""
 
-    target: str
-    guid: str
+    doomed: tuple[Doomed, ...]
     name: str | None
     what: str
-    bytes: int
     promotes: tuple[str, ...] = ()
     base: str = ""
     bases: tuple[str, ...] = ()
@@ -42,39 +71,48 @@ async def plan(ask: VolumePurge, node: Node, by: By) -> Plan:
     hint = f"ployzctl volume purge {ask.namespace}/{ask.volume}@SNAPSHOT, or --kept GENERATION, or --copy MACHINE"
     require(one, "purge.what", cannot, "exactly one snapshot, kept generation or copy is to be named", hint)
     head = (await node.records.namespace(ask.namespace)).head
-    there, target = await _found(ask, head, cannot, node)
-    below, gone = await there.datasets.below(there.datasets.root), await _gone(ask, head, there.machine, node)
+    found, silent = await _found(ask, head, cannot, node)
     volume = head.volumes.get(ask.volume) if head and ask.copy else None
     pools = await _pools(node, volume.machine if volume else "")
-    points = needs.by_points(await points_of_all(node), gone)
-    needed = needs.merged(points, copies.needed(there.machine, [head] if head else [], pools))
-    if ask.snapshot:
-        others = [
-            who for who in needs.of_snapshot(target, needed, below, (), gone) if who != f"the name {ask.snapshot}"
-        ]
-    else:
-        others = needs.of_generation(target.name, needed, below, (), gone)
+    copied = {at.machine: copies.needed(at.machine, [head] if head else [], pools) for at, _ in found}
+    who = [await _needed(ask, (at, one), head, copied[at.machine], node) for at, one in found]
+    others = list(dict.fromkeys(chain(*who)))
     hint = f"ployzctl volume snapshots {ask.namespace}/{ask.volume}"
     require(not others, "purge.needed", cannot, f"it is needed: {', '.join(others)}", hint)
+    there, target = found[0]
+    below = await there.datasets.below(there.datasets.root)
     return Plan(
         **about(ask.namespace, ask.volume, head, there, by),
-        target=target.name,
-        guid=target.guid,
+        doomed=tuple(
+            Doomed(at.machine, one.name, one.guid, one.alone if ask.snapshot else one.used) for at, one in found
+        ),
         name=ask.snapshot,
         what=_what(ask),
-        bytes=target.alone if ask.snapshot else target.used,
         promotes=tuple(one.name for one in needs.dependants(target.name, below)),
         base=volume.machine if volume else "",
         bases=tuple(sorted(_bases(ask, volume.machine, pools, node))) if volume else (),
+        warnings=tuple(f"{name} does not answer: if it has {_what(ask)}, too, that stays there" for name in silent),
     )
+
+
+async def _needed(
+    ask: VolumePurge, found: Found, head: Head | None, copied: Mapping[str, list[str]], node: Node
+) -> list[str]:
+    """Who needs it on that machine, but for the name that is to go; `copied` are the copies that need each snapshot."""
+    there, target = found
+    below, gone = await there.datasets.below(there.datasets.root), await _gone(ask, head, there.machine, node)
+    needed = needs.merged(needs.by_points(await points_of_all(node), gone), copied)
+    if not ask.snapshot:
+        return needs.of_generation(target.name, needed, below, (), gone)
+    return [who for who in needs.of_snapshot(target, needed, below, (), gone) if who != f"the name {ask.snapshot}"]
 
 
 def _bases(ask: VolumePurge, machine: str, pools: Mapping[str, Sequence[Dataset]], node: Node) -> set[str]:
     """The guids of what a machine keeps of the volume for a copy, and for nobody else who answers."""
     bases = lineage.bases(pools.get(machine, ()), [folder(ask.namespace, ask.volume, node.at(machine))])
-    has = {name: {one.guid for one in pool if "@" in one.name} for name, pool in pools.items() if name != machine}
-    copied = has.pop(ask.copy or "", set())
-    return {one.guid for one in bases if one.guid in copied} - lineage.in_common(bases, has.values())
+    others = {name: pool for name, pool in pools.items() if name != machine}
+    copied = {one.guid for one in others.pop(ask.copy or "", ()) if "@" in one.name}
+    return {one.guid for one in bases if one.guid in copied} - lineage.in_common(bases, others.values())
 
 
 def _what(ask: VolumePurge) -> str:
@@ -104,20 +142,33 @@ async def _gone(ask: VolumePurge, head: Head | None, machine: str, node: Node) -
     return needs.along(ask.namespace, ask.volume, await now.below(now.root))
 
 
-async def _found(ask: VolumePurge, head: Head | None, cannot: str, node: Node) -> tuple[Node, Dataset]:
-    """What is to go, with the machine that has it. Raises Refused `snapshot.missing`, `generation.missing`,
-    `copy.missing`."""
+async def _found(ask: VolumePurge, head: Head | None, cannot: str, node: Node) -> tuple[list[Found], list[str]]:
+    """What is to go, at least one, and the machines that do not answer and may have it too. Raises Refused
+    `snapshot.missing`, `generation.missing`, `copy.missing`."""
     if ask.snapshot:
-        return await require_named(ask.snapshot, ask.namespace, ask.volume, cannot, node)
+        return await _named(ask.snapshot, ask, cannot, node)
     if ask.copy:
-        return await _copy(ask, cannot, node)
+        return [await _copy(ask, cannot, node)], []
     if found := await search(ask.namespace, ask.volume, node, partial(_kept, ask, head)):
-        return found
+        return [found], []
     why = f"{ask.namespace}/{ask.volume} keeps no generation {ask.kept}"
     raise Refused("generation.missing", cannot, why, f"ployzctl volume ls {ask.namespace} --kept")
 
 
-async def _copy(ask: VolumePurge, cannot: str, node: Node) -> tuple[Node, Dataset]:
+async def _named(name: str, ask: VolumePurge, cannot: str, node: Node) -> tuple[list[Found], list[str]]:
+    """It went along with each move and each copy of its volume. Of another life of the volume is what has its name
+    alone."""
+    found, silent = list[Found](), list[str]()
+    first = await require_named(name, ask.namespace, ask.volume, cannot, node)
+    async for there, one in searched(ask.namespace, ask.volume, node, partial(named, name, ask.namespace, ask.volume)):
+        if isinstance(one, Refused):
+            silent.append(there.machine)
+        elif one.guid == first[1].guid:
+            found.append((there, one))
+    return found or [first], silent
+
+
+async def _copy(ask: VolumePurge, cannot: str, node: Node) -> Found:
     if ask.copy and ask.copy in await node.members.machines():
         there = node.at(ask.copy)
         for one in await there.datasets.below(folder(ask.namespace, ask.volume, there)):
@@ -134,18 +185,21 @@ async def _kept(ask: VolumePurge, head: Head | None, node: Node) -> Dataset | No
 
 
 def steps(plan: Plan, node: Node) -> Sequence[Part]:
-    at, node = node.at, node.at(plan.machine)
-    inherited = [_promote(plan, heir, node) for heir in plan.promotes]
     return [
         commit(plan, f"commit the purge of {plan.what}", node),
-        *inherited,
-        Step(f"destroy {plan.what}", partial(_destroy, plan, node), bytes=plan.bytes, machine=plan.machine),
-        *([_forget(plan, at(plan.base))] if plan.bases else []),
+        *(_promote(plan, heir, node.at(plan.machine)) for heir in plan.promotes),
+        *grouped([_destroying(doomed, plan, node.at(doomed.machine)) for doomed in plan.doomed]),
+        *([_forget(plan, node.at(plan.base))] if plan.bases else []),
     ]
 
 
+def _destroying(doomed: Doomed, plan: Plan, node: Node) -> Step:
+    says = f"destroy {plan.what}" + (f" on {doomed.machine}" if len(plan.doomed) > 1 else "")
+    return Step(says, partial(_destroy, doomed, plan.namespace, node), bytes=doomed.bytes, machine=doomed.machine)
+
+
 def _forget(plan: Plan, node: Node) -> Step:
-    freeing = partial(free, node.datasets, [f"{node.datasets.root}/{plan.namespace}"], plan.bases)
+    freeing = partial(free_unneeded, plan.namespace, node, plan.bases)
     return Step(f"free what {plan.volume} was to be copied from", freeing, machine=node.machine)
 
 
@@ -154,29 +208,32 @@ def _promote(plan: Plan, heir: str, node: Node) -> Step:
 
     async def do() -> None:
         there = await node.datasets.look(heir)
-        if there and there.origin and there.origin.startswith(f"{plan.target}@"):
+        if there and there.origin and there.origin.startswith(f"{plan.doomed[0].target}@"):
             await node.datasets.promote(heir)
 
     return Step(f"let {'/'.join(heir.split('/')[-3:])} own the snapshots that it came from", do, machine=plan.machine)
 
 
-async def _destroy(plan: Plan, node: Node) -> None:
-    """Its own snapshots first, one by one. By guid: what has its name later is not what was purged.
+async def _destroy(doomed: Doomed, namespace: str, node: Node) -> None:
+    """Its own snapshots first, one by one.
 
     A kept generation of which a snapshot was all goes with it, and a folder of which a generation was.
     """
-    there = await node.datasets.look(plan.target)
-    if there is not None and there.guid == plan.guid:
-        if "@" not in plan.target:
-            for one in needs.snapshots(plan.target, await node.datasets.below(plan.target)):
+    there = await node.datasets.look(doomed.target)
+    if there is not None and there.guid == doomed.guid:
+        if "@" not in doomed.target:
+            for one in needs.snapshots(doomed.target, await node.datasets.below(doomed.target)):
                 await node.datasets.destroy(one.name)
-        await node.datasets.destroy(plan.target)
-    await free_unneeded(plan.namespace, node)
-    await free(node.datasets, [volume_of(volume_of(plan.target))], ())
+        await node.datasets.destroy(doomed.target)
+    await free_unneeded(namespace, node)
+    await free(node.datasets, [volume_of(volume_of(doomed.target))], ())
 
 
 async def verify(plan: Plan, node: Node, told: Told) -> VolumeChanged:
-    there = await node.at(plan.machine).datasets.look(plan.target)
-    confirm(there is None or there.guid != plan.guid, f"{plan.target} is still there")
-    generation = plan.target.rpartition("/")[2].partition("@")[0]
-    return changed(plan, "purge", generation=generation, snapshot=plan.name, guid=plan.guid, bytes=plan.bytes)
+    for doomed in plan.doomed:
+        async with unless_lost(doomed.machine, node.members):
+            there = await node.at(doomed.machine).datasets.look(doomed.target)
+            confirm(there is None or there.guid != doomed.guid, f"{doomed.target} is still there")
+    first, bytes = plan.doomed[0], sum(doomed.bytes for doomed in plan.doomed)
+    generation = first.target.rpartition("/")[2].partition("@")[0]
+    return changed(plan, "purge", generation=generation, snapshot=plan.name, guid=first.guid, bytes=bytes)

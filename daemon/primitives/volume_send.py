@@ -12,7 +12,7 @@ from daemon.belonging import unless_lost
 from daemon.changing import grouped
 from daemon.lineage import COPY
 from daemon.migrating import Move, copying, ways
-from daemon.migrating.steps import carry, forget_here, forget_there, prepare
+from daemon.migrating.steps import carry, forget, free, prepare
 from daemon.node import Node
 from daemon.primitive import By, Part, Told, confirm, require
 from daemon.records import Machine, Volume
@@ -37,9 +37,10 @@ def claims(ask: VolumeSend) -> dict[str, Literal["change", "read"]]:
 async def plan(ask: VolumeSend, node: Node, by: By) -> Plan:
     cannot = f"cannot send {ask.namespace}/{ask.volume} to {ask.to}"
     head, volume, source = await found(ask.namespace, ask.volume, cannot, node)
-    target = _required(ask, volume, await node.members.machines(), cannot)
+    machines = await node.members.machines()
+    target = _required(ask, volume, machines, cannot)
     way = ways.way(ask, volume, target, node, by)
-    move = await ways.looked(way, volume, await points_of_all(node), node, by)
+    move = await ways.beside(await ways.looked(way, volume, await points_of_all(node), node, by), machines, node)
     await require_room(node.at(ask.to), cannot, move.stored)
     told = Expected(ask.volume, way.machine, way.to, move.bytes, 1, move.free, 0.0)
     return Plan(
@@ -68,8 +69,8 @@ def steps(plan: Plan, node: Node) -> Sequence[Part]:
         commit(plan, f"commit the copy of {plan.volume} on {way.to}", node),
         copying.hold(move, node),
         copying.own(move, node),
-        forget_there(move, node),
-        forget_here(move, node),
+        *forget(move, node),
+        *free([move], node),
     ]
 
 

@@ -1,7 +1,7 @@
 """What the primitives that change one volume share: how it is found, what their plans hold, and their commit."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -72,20 +72,31 @@ async def search(
 
     Machines that do not answer are left out, unless it is nowhere else: then raises Refused `machine.unreachable`.
     """
-    head = (await node.records.namespace(namespace)).head
-    here = head.volumes[volume].machine if head and volume in head.volumes else node.machine
     away: Refused | None = None
-    for name in sorted(await node.members.machines(), key=lambda name: (name != here, name)):
-        try:
-            if (one := await look(node.at(name))) is not None:
-                return node.at(name), one
-        except Refused as refused:
-            if refused.code != "machine.unreachable":
-                raise
-            away = away or refused
+    async for there, one in searched(namespace, volume, node, look):
+        if not isinstance(one, Refused):
+            return there, one
+        away = away or one
     if away:
         raise away
     return None
+
+
+async def searched(
+    namespace: str, volume: str, node: Node, look: Callable[[Node], Awaitable[T | None]]
+) -> AsyncIterator[tuple[Node, T | Refused]]:
+    """Every machine that has something of a volume, first the one that it is on now, with what was found; and those
+    that do not answer, with how they are said not to."""
+    head = (await node.records.namespace(namespace)).head
+    here = head.volumes[volume].machine if head and volume in head.volumes else node.machine
+    for name in sorted(await node.members.machines(), key=lambda name: (name != here, name)):
+        try:
+            if (one := await look(node.at(name))) is not None:
+                yield node.at(name), one
+        except Refused as refused:
+            if refused.code != "machine.unreachable":
+                raise
+            yield node.at(name), refused
 
 
 async def named(name: str, namespace: str, volume: str, node: Node) -> Dataset | None:

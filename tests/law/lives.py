@@ -11,6 +11,7 @@ from typing import Protocol
 from daemon.wire import (
     Branch,
     Deploy,
+    Migrate,
     Mutation,
     NamespaceRm,
     Promote,
@@ -18,6 +19,7 @@ from daemon.wire import (
     VolumeFork,
     VolumePurge,
     VolumeRestore,
+    VolumeSend,
     VolumeSnapshot,
 )
 
@@ -27,7 +29,9 @@ NAMES = ("a", "b", "c", "d")
 
 
 class Place(Protocol):
-    """Where a life is lived."""
+    """Where a life is lived: on these machines."""
+
+    machines: tuple[str, ...]
 
     def refusal(self, request: Mutation) -> str:
         """Carry it out: why it was refused, empty if it is done. Anything else raises."""
@@ -37,6 +41,12 @@ class Place(Protocol):
 
     def deploy(self, namespace: str) -> int:
         """The number of its deploy."""
+
+    def machine(self, namespace: str) -> str:
+        """The one that its volume is on."""
+
+    def runs(self, namespace: str) -> bool:
+        """Whether there is a service that has the volume."""
 
     def write(self, namespace: str, row: str) -> None:
         """Into the volume, as what runs there would."""
@@ -52,7 +62,8 @@ class Place(Protocol):
 class Namespace:
     """What is there of one: the rows of now (None where it is removed), of its deploy points, of its named snapshots.
 
-    `keeps` says how many points each deploy wants to be kept.
+    `keeps` says how many points each deploy wants to be kept. One that is `reborn` began anew after it was removed, so
+    what there is of before may be on another machine.
     """
 
     present: Rows | None = None
@@ -60,11 +71,14 @@ class Namespace:
     past: dict[int, Rows] = field(default_factory=dict)
     named: dict[str, Rows] = field(default_factory=dict)
     keeps: dict[int, int] = field(default_factory=dict)
+    reborn: bool = False
 
     def replace(self, present: Rows, keep: int, *, at_most: int | None = None) -> None:
         """A new deploy, which keeps `at_most` points of those before; None: all."""
         if self.present is not None:
             self.past[self.deploy] = self.present
+        elif self.past:
+            self.reborn = True
         self.deploy, self.present = self.deploy + 1, present
         self.keeps[self.deploy] = keep
         if at_most is not None:
@@ -75,7 +89,7 @@ class Namespace:
         self.past[self.deploy], self.present = self.present, None
 
     def purge(self) -> None:
-        self.past, self.named, self.present = {}, {}, None
+        self.past, self.named, self.present, self.reborn = {}, {}, None, False
 
     @property
     def keep(self) -> int:
@@ -134,6 +148,10 @@ class Life:
             yield lambda: self.restore(*choose(named), choose(gone))
         if any(map(self._holds, self.names)):
             yield lambda: self.purge(choose([name for name in self.names if self._holds(name)]))
+        if lives and len(self.place.machines) > 1:
+            yield from [lambda: self.move(choose(lives))] * 6
+            yield from [lambda: self.send(choose(lives))] * 3
+            yield lambda: self.forget_copy(choose(lives))
 
     def _holds(self, name: str) -> bool:
         one = self.there[name]
@@ -158,9 +176,13 @@ class Life:
         self.there[name].replace(self._present(source), self.there[source].keep)
 
     def promote(self, source: str, name: str) -> None:
-        """Without data it may be that nothing changes: then it is no deploy."""
+        """Without data it may be that nothing changes: then it is no deploy. Data of another machine has to be moved
+        first."""
         one, with_data = self.there[name], self.random.random() < 0.6
         self._next(f"promote {source} to {name}{' with its data' if with_data else ''}")
+        if with_data and self.place.machine(source) != self.place.machine(name):
+            assert "volume.elsewhere" in self.place.refusal(Promote(source, name, with_data))
+            return
         self.do(Promote(source, name, with_data))
         if with_data or self.changed(name):
             one.replace(self._present(source if with_data else name), one.keep, at_most=one.keep)
@@ -173,7 +195,10 @@ class Life:
         one = self.there[name]
         to = self.random.choice(sorted(one.past))
         self._next(f"roll {name} back to {to}")
-        self.do(Rollback(name, to))
+        why = self.place.refusal(Rollback(name, to))
+        if one.reborn and "volume.elsewhere" in why:
+            return
+        self.require_done(why)
         one.replace(one.past[to], one.keeps[to], at_most=max(one.keep, one.keeps[to]))
 
     def snapshot(self, name: str) -> None:
@@ -197,6 +222,27 @@ class Life:
         self.do(VolumeRestore(source, "data", label, name, "data"))
         self.there[name].replace(self.there[source].named[label], 10)
 
+    def move(self, name: str) -> None:
+        """What no service has goes nowhere by itself."""
+        to, service = self._elsewhere(name), "db" if self.place.runs(name) else ""
+        off = "" if service else self.place.machine(name)
+        self._next(f"move {name} {f'off {off}' if off else f'to {to}'}")
+        self.do(Migrate(name, service, to="" if off else to, off=off))
+
+    def send(self, name: str) -> None:
+        to = self._elsewhere(name)
+        self._next(f"send {name} to {to}")
+        self.do(VolumeSend(name, "data", to))
+
+    def forget_copy(self, name: str) -> None:
+        """If there is one."""
+        at = self._elsewhere(name)
+        self._next(f"purge the copy of {name} on {at}")
+        self.place.refusal(VolumePurge(name, "data", copy=at))
+
+    def _elsewhere(self, name: str) -> str:
+        return self.random.choice([one for one in self.place.machines if one != self.place.machine(name)])
+
     def remove(self, name: str) -> None:
         self._next(f"remove {name}")
         self.do(NamespaceRm(name))
@@ -212,7 +258,9 @@ class Life:
         assert self.place.refusal(request), "\n".join(self.told)
 
     def do(self, request: Mutation) -> None:
-        why = self.place.refusal(request)
+        self.require_done(self.place.refusal(request))
+
+    def require_done(self, why: str) -> None:
         assert not why, "\n".join([*self.told, f"which was refused: {why}"])
 
     def _present(self, name: str) -> Rows:

@@ -7,11 +7,12 @@ from functools import partial
 
 from daemon import sending
 from daemon.journal import Story
-from daemon.wire import Migrate, Rollback, VolumePurge
+from daemon.wire import Migrate, NamespaceRm, Rollback, VolumePurge, VolumeSend
+from tests.fakes.zfs import Kept
 from tests.law import full_pool
 from tests.law.cases import Case
 from tests.law.law import ID, OVER, assert_same, prepared, resolved, uncut
-from tests.law.machines import BACK, CASES, ON, THERE, shop
+from tests.law.machines import BACK, CASES, NAMED, ON, THERE, shop
 from tests.law.scenarios import require_no_row_lost
 from tests.law.sound import head_of, in_common, require_sound
 from tests.law.world import ROOT, Crash, Cut, World, ask, restart, seen
@@ -213,7 +214,6 @@ def what_is_in_common_no_more_goes_with_the_move() -> None:
     assert ask(world, BACK, "op-without-m3") == "done"
     world.sites["m3"] = away
     world.mesh.away.clear()
-    require_sound(world, "moved while m3 did not answer, but")
     assert surplus(world)["m3"]
     moved(world, "m1", first=7)
     assert surplus(world) == NOTHING
@@ -222,6 +222,34 @@ def what_is_in_common_no_more_goes_with_the_move() -> None:
     ).copy()
     moved(world, "m2")
     assert surplus(world) == NOTHING, "nor in what a rollback left"
+
+
+def what_was_removed_comes_back_where_it_was_last() -> None:
+    """With the data of any point of it, which went along; where that was before need not be there any more."""
+    world = prepared(Case("removed", (shop(), shop(db=2)), shop(), machines=3)).copy()
+    moved(world, "m1")
+    assert ask(world, NamespaceRm("shop"), "op-remove") == "done"
+    assert ask(world, Rollback("shop", 1), "op-again") == "done"
+    head = head_of(world)
+    assert head
+    assert head.volumes["data"].machine == "m1"
+    require_sound(world, "removed, and back, but")
+
+
+def what_somebody_named_goes_along_and_is_purged_wherever_it_is() -> None:
+    """Also of what a rollback left; a copy has it, too."""
+    named = (shop(), shop(db=2), NAMED, Rollback("shop"))
+    world = prepared(Case("named", named, shop(), machines=3)).copy()
+    moved(world, "m1", "m2")
+    assert ask(world, VolumeSend("shop", "data", "m3"), "op-send") == "done"
+    assert {iron.name for iron in world.irons() if any(map(_is_named, iron.zfs.kept.values()))} == {"m1", "m2", "m3"}
+    assert ask(world, VolumePurge("shop", "data", "before"), "op-purge") == "done"
+    require_sound(world, "purged, but")
+    assert not any(_is_named(one) for iron in world.irons() for one in iron.zfs.kept.values())
+
+
+def _is_named(dataset: Kept) -> bool:
+    return "name" in dataset.marks
 
 
 def wherever_the_end_of_a_move_is_cut_that_goes_all_the_same() -> None:
@@ -272,6 +300,8 @@ ALL: tuple[Callable[[], None], ...] = (
     what_two_machines_have_in_common_outlives_deploys_that_forget,
     what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is,
     what_is_in_common_no_more_goes_with_the_move,
+    what_was_removed_comes_back_where_it_was_last,
+    what_somebody_named_goes_along_and_is_purged_wherever_it_is,
     wherever_the_end_of_a_move_is_cut_that_goes_all_the_same,
     what_was_left_is_purged_and_then_nothing_is_kept_for_it,
     where_common_snapshots_are_gone_all_is_sent_beside_what_is_there,

@@ -1,12 +1,14 @@
 """What holds whenever no operation is open, whatever was asked: nothing is missing, and nothing is left over."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from daemon.contents import committed
 from daemon.lineage import ADOPTED, BASE, COPY, volume_of
 from daemon.planning.names import held
 from daemon.planning.secrets import of
-from daemon.records import Cluster, DeployPoint, Head, Invitation, Machine, Namespace, Past, Reservation, Sealed
+from daemon.records import Cluster, DeployPoint, Head, Invitation, Machine, Namespace, Past, Reservation, Sealed, Volume
 from dataplane.entry import parts
 from runtime.instance import Mount
 from tests.fakes.zfs import Kept
@@ -118,11 +120,13 @@ def _for_moves(iron: Iron, world: World, current: set[str]) -> set[str]:
 
 
 def in_common(iron: Iron, world: World) -> set[str]:
-    """Of each volume the newest that was left for moves, for each of the other machines that has it too."""
+    """Of each volume the newest that was left for moves, for each of the other machines that has it of that volume,
+    too."""
     found, kept = set[str](), iron.zfs.kept
     for other in world.irons():
-        has = {one.guid for one in other.zfs.kept.values() if other is not iron}
-        for bases in _bases(iron).values():
+        for volume, bases in _bases(iron).items():
+            own = [one for name, one in other.zfs.kept.items() if other is not iron and volume_of(name) == volume]
+            has = {one.guid for one in own}
             found |= {*[kept[name].guid for name in bases if kept[name].guid in has][-1:]}
     return found
 
@@ -160,28 +164,45 @@ def _epochs(world: World) -> list[str]:
 
 
 def _named(world: World, heads: list[Head]) -> list[str]:
-    """What somebody named of a volume is on the machine that the volume is on, if it is in that volume's data."""
-    wrongs, irons = [], {iron.name: iron for iron in world.irons()}
-    homes = {f"{ROOT}/{h.namespace}/{name}": irons[one.machine] for h in heads for name, one in h.volumes.items()}
-    for iron in irons.values():
-        for name, one in iron.zfs.kept.items():
-            home = homes.get(volume_of(name)) if "name" in one.marks else None
-            if home and one.guid not in {kept.guid for kept in home.zfs.kept.values()}:
-                wrongs.append(f"{name}, which somebody named on {iron.name}, is not on {home.name}")
-    return wrongs
+    """What somebody named of a volume is on the machine that the volume is on, if another one has it that also has
+    something of the volume's line. What has nothing in common with that may be of another life."""
+    irons = {iron.name: iron for iron in world.irons()}
+    volumes = [(h.namespace, volume) for h in heads for volume in h.volumes.values() if volume.machine in irons]
+    return [
+        f"{at}, which somebody named on {iron.name}, is not on {volume.machine}"
+        for namespace, volume in volumes
+        for iron in irons.values()
+        for at in _named_here(iron, irons[volume.machine], namespace, volume)
+    ]
+
+
+def _named_here(iron: Iron, home: Iron, namespace: str, volume: Volume) -> Iterator[str]:
+    folder, of = f"{ROOT}/{namespace}/{volume.name}", {"namespace": namespace, "volume": volume.name}
+    line = {home.zfs.kept[at].guid for at in home.zfs.snapshots(f"{folder}/{volume.generation}")}
+    known = {one.guid for one in home.zfs.kept.values()}
+    own = {at: one for at, one in iron.zfs.kept.items() if "@" in at and volume_of(at) == folder}
+    if not line.isdisjoint(one.guid for one in own.values()):
+        for at, one in own.items():
+            if "name" in one.marks and of.items() <= one.marks.items() and one.guid not in known:
+                yield at
 
 
 def _copies(world: World, heads: list[Head]) -> list[str]:
-    """What a copy is of is on the volume's machine, so that the next one begins as that."""
+    """What a copy is of is on the volume's machine, so that the next one begins as that, unless a promotion took the
+    volume's line to another namespace."""
     wrongs, irons = [], {iron.name: iron for iron in world.irons()}
-    volumes = {f"{ROOT}/{h.namespace}/{name}": one.machine for h in heads for name, one in h.volumes.items()}
+    volumes = {f"{ROOT}/{h.namespace}/{name}": one for h in heads for name, one in h.volumes.items()}
     for iron in irons.values():
         for name, one in iron.zfs.kept.items():
-            home = irons.get(volumes.get(name.rpartition("/")[0], ""))
-            if one.marks.get("state") == COPY and home:
-                of = iron.zfs.kept[iron.zfs.snapshots(name)[-1]].guid
-                there = of in {kept.guid for kept in home.zfs.kept.values()}
-                wrongs += [] if there else [f"what {name} on {iron.name} is of is gone from {home.name}"]
+            folder = name.rpartition("/")[0]
+            volume = volumes.get(folder)
+            if one.marks.get("state") != COPY or not volume or volume.machine not in irons:
+                continue
+            home = irons[volume.machine]
+            of = iron.zfs.kept[iron.zfs.snapshots(name)[-1]].guid
+            there = of in {kept.guid for kept in home.zfs.kept.values()}
+            if not there and not home.zfs.kept[f"{folder}/{volume.generation}"].origin:
+                wrongs.append(f"what {name} on {iron.name} is of is gone from {home.name}")
     return wrongs
 
 

@@ -34,6 +34,7 @@ class Machine:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.machines: tuple[str, ...] = (cluster.at,)
         self.before, self.used = cluster.datasets(), self._used()
 
     def refusal(self, request: Mutation) -> str:
@@ -56,6 +57,12 @@ ready = {{ exec = ["true"], every = "0.1s" }}
 
     def deploy(self, namespace: str) -> int:
         return int(self.cluster.done("namespace", "inspect", namespace)["deploy"])
+
+    def machine(self, namespace: str) -> str:
+        return self.cluster.at
+
+    def runs(self, namespace: str) -> bool:
+        return bool(self.cluster.done("namespace", "inspect", namespace)["services"])
 
     def write(self, namespace: str, row: str) -> None:
         (folder(self.cluster, namespace) / row).touch()
