@@ -168,18 +168,12 @@ def bases(found: Iterable[Dataset], within: Collection[str]) -> list[Dataset]:
 
 def in_common(bases: Iterable[Dataset], others: Iterable[Iterable[Dataset]]) -> set[str]:
     """The guids of those of a machine's snapshots that something may be sent since: of each volume the newest that
-    another machine has of it too, by all that each of the `others` has. What a promotion took to another volume on one
-    of the two is no beginning."""
+    another machine has too, by all that each of the `others` has."""
     oldest_first, found = sorted(bases, key=lambda one: one.order), set[str]()
     for there in others:
-        has = {(_called(one), one.guid) for one in there if "@" in one.name}
-        found |= {*{_called(one): one.guid for one in oldest_first if (_called(one), one.guid) in has}.values()}
+        has = {one.guid for one in there if "@" in one.name}
+        found |= {*{volume_of(one.name): one.guid for one in oldest_first if one.guid in has}.values()}
     return found
-
-
-def _called(dataset: Dataset) -> str:
-    """The namespace and the volume, which are the same on each machine, of a generation or of one of its snapshots."""
-    return "/".join(volume_of(dataset.name).split("/")[-2:])
 
 
 def of_copies(found: Iterable[Dataset], within: str) -> set[str]:

@@ -6,7 +6,7 @@ from functools import partial
 
 from daemon import lineage
 from daemon.change import Change, Generation
-from daemon.node import Node
+from daemon.node import Datasets, Node
 from daemon.primitive import Step, confirm
 from daemon.records import DeployPoint, Held
 from daemon.seeing import points_of_all
@@ -141,12 +141,15 @@ def free(change: Change, node: Node) -> Step:
     return Step(says, do, bytes=change.frees.get(node.machine), machine=node.machine)
 
 
-async def free_unneeded(namespace: str, node: Node, doomed: Collection[str] = (), left: Collection[str] = ()) -> None:
+async def free_unneeded(
+    namespace: str, node: Node, doomed: Collection[str] = (), left: Collection[str] = (), asks: Collection[str] = ()
+) -> None:
     """Destroy what nobody needs any more of a namespace, also what could not go before because something was cloned
     from it; and the snapshots with the guids `doomed`, but for those that deploy points name, and those that are
     adopted.
 
-    Generations that are `left` go as kept ones do: a full pool has no room for marking them first.
+    Generations that are `left` go as kept ones do: a full pool has no room for marking them first. What other machines
+    have too is kept while one of them does not answer; raises Refused `machine.unreachable` where it `asks` that one.
     """
     # Whoever leaves a generation writes the deploy point that needs its snapshots first: so the points are read last.
     root, there = node.datasets.root, await node.datasets.below(node.datasets.root)
@@ -157,23 +160,30 @@ async def free_unneeded(namespace: str, node: Node, doomed: Collection[str] = ()
     gone = {*doomed, *(held.guid for held in await node.records.forgotten(namespace))}
     gone |= lineage.passing(below, within) | lineage.named_in(below, purged)
     if bases := lineage.bases(below, within):
-        needed_later = await _in_common(bases, node) | lineage.of_copies(below, f"{root}/{namespace}")
+        needed_later = await _in_common(bases, node, asks) | lineage.of_copies(below, f"{root}/{namespace}")
         gone |= {one.guid for one in bases} - needed_later
     needed = {held.guid for point in points for held in point.data} | lineage.adopted(below)
     await lineage.free(node.datasets, within, lineage.with_origins(below, gone, needed), left)
 
 
-async def _in_common(bases: Collection[Dataset], node: Node) -> set[str]:
-    """Those that something may be sent since to another machine. While one does not answer, none is given up."""
-    there = {name for name, one in (await node.members.machines()).items() if one.state != "lost"}
-    others = [node.at(name).datasets for name in sorted(there - {node.machine})]
-    try:
-        has = [await there.below(there.root) for there in others]
-    except Refused as refused:
-        if refused.code != "machine.unreachable":
-            raise
-        return {one.guid for one in bases}
+async def _in_common(bases: Collection[Dataset], node: Node, asks: Collection[str]) -> set[str]:
+    """Those that something may be sent since to another machine."""
+    there, has = {name for name, one in (await node.members.machines()).items() if one.state != "lost"}, []
+    for name in sorted(there - {node.machine}):
+        try:
+            has.append(await _below(node.at(name).datasets))
+        except Refused as refused:
+            if refused.code != "machine.unreachable" or name in asks:
+                raise
+            return {one.guid for one in bases}
     return lineage.in_common(bases, has)
+
+
+async def _below(datasets: Datasets) -> list[Dataset]:
+    """All that a machine has; it is asked again, for one question that is lost is no machine that does not answer."""
+    with suppress(Refused):
+        return await datasets.below(datasets.root)
+    return await datasets.below(datasets.root)
 
 
 async def _purged(points: list[DeployPoint], node: Node) -> set[str]:

@@ -39,7 +39,7 @@ def steps(plan: Plan, node: Node) -> list[Part]:
         *grouped([own(move, node, by) for move in moves]),
         *grouped([keep(move, node) for move in moves]),
         *grouped([settle(move, node) for move in moves]),
-        *(part for move in moves for part in forget(move, node)),
+        *grouped([step for move in moves for step in forget(move, node)]),
         *free(moves, node),
         *if_any(change.releases, names.release(change, node)),
     ]
@@ -169,17 +169,17 @@ def settle(move: Move, node: Node) -> Step:
     return Step(f"let the new generation of {move.volume.name} own its snapshots", do, machine=move.way.to)
 
 
-def forget(move: Move, node: Node) -> list[Part]:
+def forget(move: Move, node: Node) -> list[Step]:
     """Of the snapshots that were taken on the way the last one is left, on both machines."""
-    ends = {move.way.to: move.way.dataset, move.way.machine: move.way.source}
-    return grouped([
+    ends = ((move.way.to, move.way.dataset), (move.way.machine, move.way.source))
+    return [
         Step(
             f"remove what {move.volume.name} no longer needs on {machine}",
             partial(_forget, move, dataset, node.at(machine)),
             machine=machine,
         )
-        for machine, dataset in ends.items()
-    ])  # fmt: skip
+        for machine, dataset in ends
+    ]
 
 
 async def _forget(move: Move, dataset: str, node: Node) -> None:
@@ -194,8 +194,13 @@ async def _forget(move: Move, dataset: str, node: Node) -> None:
 def free(moves: Sequence[Move], node: Node) -> list[Part]:
     """Machines keep what they have in common with another one only as long as that is the newest."""
     keeping = sorted({(machine, move.marks["namespace"]) for move in moves for machine in move.keeping})
+    asks = {machine for move in moves for machine in (move.way.machine, move.way.to)}
     return grouped([
-        Step("free what nobody needs any more", partial(free_unneeded, namespace, node.at(machine)), machine=machine)
+        Step(
+            "free what nobody needs any more",
+            partial(free_unneeded, namespace, node.at(machine), asks=asks),
+            machine=machine,
+        )
         for machine, namespace in keeping
     ])  # fmt: skip
 

@@ -69,7 +69,7 @@ def steps(plan: Plan, node: Node) -> Sequence[Part]:
         commit(plan, f"commit the copy of {plan.volume} on {way.to}", node),
         copying.hold(move, node),
         copying.own(move, node),
-        *forget(move, node),
+        *grouped(forget(move, node)),
         *free([move], node),
     ]
 

@@ -120,13 +120,11 @@ def _for_moves(iron: Iron, world: World, current: set[str]) -> set[str]:
 
 
 def in_common(iron: Iron, world: World) -> set[str]:
-    """Of each volume the newest that was left for moves, for each of the other machines that has it of that volume,
-    too."""
+    """Of each volume the newest that was left for moves, for each of the other machines that has it too."""
     found, kept = set[str](), iron.zfs.kept
     for other in world.irons():
-        for volume, bases in _bases(iron).items():
-            own = [one for name, one in other.zfs.kept.items() if other is not iron and volume_of(name) == volume]
-            has = {one.guid for one in own}
+        has = {one.guid for one in other.zfs.kept.values() if other is not iron}
+        for bases in _bases(iron).values():
             found |= {*[kept[name].guid for name in bases if kept[name].guid in has][-1:]}
     return found
 

@@ -18,6 +18,7 @@ from daemon.store import Store
 from daemon.undertaking import Undertaking
 from daemon.wire import (
     Branch,
+    Departed,
     Deploy,
     Event,
     How,
@@ -363,19 +364,19 @@ def test_whoever_aborts_it_has_nothing_more_begun() -> None:
 
 def test_one_that_waits_for_another_is_aborted_too() -> None:
     world = world_of()
-    emptying, second = Draining(boot(world)), list[asyncio.Task[Success]]()
+    emptying, second = Draining(boot(world)), list[asyncio.Task[list[Departed]]]()
 
-    def drain(id: str, tell: Tell) -> Coroutine[Any, Any, Success]:
-        return emptying.drain(MachineDrain("m2"), How(op_id=id), "ann", tell)
+    def empty(id: str, tell: Tell) -> Coroutine[Any, Any, list[Departed]]:
+        return emptying.empty("m2", How(op_id=id), "ann", tell)
 
     def tell(event: Event) -> None:
         if not second:
-            second.append(asyncio.create_task(drain("op-second", lambda _: None)))
+            second.append(asyncio.create_task(empty("op-second", ignore)))
         elif emptying.abort("op-second"):
             emptying.abort("op-first")
 
-    async def asked() -> list[Success | BaseException]:
-        first = await asyncio.gather(drain("op-first", tell), return_exceptions=True)
+    async def asked() -> list[list[Departed] | BaseException]:
+        first = await asyncio.gather(empty("op-first", tell), return_exceptions=True)
         return [*first, *await asyncio.gather(*second, return_exceptions=True)]
 
     for told in asyncio.run(asked()):

@@ -6,7 +6,7 @@ from tests.law.faked import live
 
 LEFT_OVER = (212, 366, 1189, 1437, 1574, 1690, 1980, 2091, 2887)
 """Lives after which once a snapshot, or a generation, stayed that nobody needed any more."""
-MOVED = (64, 68, 79, 111, 113)
+MOVED = (64, 68, 79, 111)
 """Lives on several machines after which once something stayed there, or was not where its volume was."""
 
 

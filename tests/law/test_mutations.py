@@ -520,9 +520,9 @@ MUTATIONS = (
     Mutation(
         "look for a deploy point's snapshots in its own namespace only",
         "daemon/seeing.py",
-        "found[machine] = await _snapshots(node.at(machine))",
-        "found[machine] = {guid: name for guid, name in (await _snapshots(node.at(machine))).items()"
-        ' if f"/{point.head.namespace}/" in name}',
+        "pools[machine] = await _snapshots(node.at(machine))",
+        "pools[machine] = {guid: name for guid, name in (await _snapshots(node.at(machine))).items()"
+        ' if f"/{namespace}/" in name}',
         LIVES,
     ),
     Mutation(
