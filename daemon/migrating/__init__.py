@@ -26,9 +26,8 @@ STARTS = 1.0
 class Move(Struct, frozen=True):
     """One volume. `rounds` are the names of the snapshots that are taken of it, in their order, as far as they are
     needed; `bytes` are about what goes in the first one, and `stored` what they take there, where `free` are free;
-    `past` are generations that were left, as far as deploy points need them; the data of
-    those `behind` stays. On the machines `keeping` something of it was kept for later
-    moves and copies that may be nobody's any more."""
+    `past` are generations that were left, as far as somebody needs them; the data of those `behind` stays. On the
+    machines `keeping` something of it was kept for later moves and copies that may be nobody's any more."""
 
     volume: Volume
     way: Way

@@ -101,7 +101,7 @@ def carry(move: Move, way: Way, node: Node, by: str) -> Step:
     async def moved() -> int | None:
         return sum(await sending.moved(way, node)) or None
 
-    says = f"copy what deploy points need of {move.volume.name} before, {left}, to {way.to}"
+    says = f"copy what is needed of {move.volume.name} before, {left}, to {way.to}"
     undo = partial(sending.take_back, way, node, by, marks)
     return Step(says, do, undo, moved=moved, machine=way.machine)
 

@@ -117,13 +117,23 @@ class RealGround:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """A stranger writes until nothing goes any more, however little."""
+        """A stranger writes until nothing goes any more, however little.
+
+        What was destroyed before is only free some transaction groups later, and each destroyed snapshot ends one.
+        """
         filler, place = f"{self.zfs.root}/filler", self.folder / "filler"
+        rounds = [f"{filler}@{number}" for number in range(3)]
         act(self.zfs, "create", "-o", "compression=off", filler)
-        _write_until_full(place / "filler")
-        yield
-        (place / "filler").unlink()
-        asyncio.run(self._give_back(filler))
+        for snapshot in rounds:
+            act(self.zfs, "snapshot", snapshot)
+        try:
+            for snapshot in rounds:
+                act(self.zfs, "destroy", snapshot)
+                _write_until_full(place / "filler")
+            yield
+        finally:
+            (place / "filler").unlink()
+            asyncio.run(self._give_back(filler))
 
     async def _give_back(self, filler: str) -> None:
         """It is busy for some moments, and what is freed is free some moments later."""
@@ -140,7 +150,7 @@ class RealGround:
 def _write_until_full(path: Path) -> None:
     """Nothing of 512 bytes goes any more, for a second."""
     last, size = time.monotonic(), 1 << 20
-    with path.open("wb", buffering=0) as file:
+    with path.open("ab", buffering=0) as file:
         while time.monotonic() < last + 1:
             try:
                 file.write(os.urandom(size))
