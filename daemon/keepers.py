@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from daemon.belonging import Members
 from daemon.closing import answering
-from daemon.draining import Draining
+from daemon.draining import WAIT, Draining
 from daemon.emitting import Tell, streamed
 from daemon.meshing import GATHER, Meshing
 from daemon.operation_ids import new_id
@@ -87,7 +87,7 @@ class Keepers:
             else:
                 await self._give_up(request, who, tell)
                 await self._resolve(request.machine, lost=True)
-                await self._forgo(request, who, tell)
+                await self._forgo(request, how, who, tell)
             await self._settle((request.machine,), who, tell)
         if request.machine == self.mesh.membership.name:
             return await self._removed_by_another(request, how, tell)
@@ -179,11 +179,12 @@ class Keepers:
             how = How(op_id=new_id(), take_over=True)
             await self.operations.mutate(MachineLost(request.machine), how, who, tell)
 
-    async def _forgo(self, request: MachineRm, who: str, tell: Tell) -> None:
-        """Have every namespace go on that had data on a machine which is lost."""
+    async def _forgo(self, request: MachineRm, how: How, who: str, tell: Tell) -> None:
+        """Have every namespace go on that had data on a machine which is lost. What was stuck for that machine ends by
+        itself once it is lost, and is waited for."""
         for namespace in sorted({one.namespace for one in await self._accepted(request) if one.current}):
-            how = How(op_id=new_id(), take_over=True)
-            await self.operations.mutate(Forgo(namespace, request.machine), how, who, tell)
+            own = How(op_id=new_id(), wait=max(how.wait, WAIT), take_over=True)
+            await self.operations.mutate(Forgo(namespace, request.machine), own, who, tell)
 
     async def _accepted(self, request: MachineRm) -> list[Loss]:
         """What is lost with a machine. Raises Refused `machine.data` unless somebody has said that all of it may be."""

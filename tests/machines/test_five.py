@@ -195,6 +195,7 @@ def is_removed_by_force(there: Cluster, lost: str) -> None:
     status, held = there.ctl("status").json, keepers(there)
     assert not {row["name"]: row["reachable"] for row in status["result"]["machines"]}[lost]
     assert any(f"{lost} does not answer" in warning for warning in status["warnings"])
+    acknowledged(there, f"WITHOUT_{lost.upper()}")
     assert there.ctl("machine", "rm", lost).error["code"] == "machine.unreachable"
     removed = there.ctl("machine", "rm", lost, "--force").json
     assert not removed["result"]["fenced"]
