@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 from daemon import lineage
 from daemon.change import Change, Generation
@@ -141,15 +142,30 @@ def free(change: Change, node: Node) -> Step:
     return Step(says, do, bytes=change.frees.get(node.machine), machine=node.machine)
 
 
+class After(NamedTuple):
+    """The operation that has just left bases of its own, which stay, on these machines."""
+
+    operation: str
+    machines: Collection[str]
+
+
+NOBODY = After("", ())
+
+
 async def free_unneeded(
-    namespace: str, node: Node, doomed: Collection[str] = (), left: Collection[str] = (), asks: Collection[str] = ()
+    namespace: str,
+    node: Node,
+    doomed: Collection[str] = (),
+    left: Collection[str] = (),
+    after: After = NOBODY,
 ) -> None:
     """Destroy what nobody needs any more of a namespace, also what could not go before because something was cloned
     from it; and the snapshots with the guids `doomed`, but for those that deploy points name, and those that are
     adopted.
 
     Generations that are `left` go as kept ones do: a full pool has no room for marking them first. What other machines
-    have too is kept while one of them does not answer; raises Refused `machine.unreachable` where it `asks` that one.
+    have too is kept while one of them does not answer; raises Refused `machine.unreachable` if that is one of those
+    that it comes `after`.
     """
     # Whoever leaves a generation writes the deploy point that needs its snapshots first: so the points are read last.
     root, there = node.datasets.root, await node.datasets.below(node.datasets.root)
@@ -160,7 +176,9 @@ async def free_unneeded(
     gone = {*doomed, *(held.guid for held in await node.records.forgotten(namespace))}
     gone |= lineage.passing(below, within) | lineage.named_in(below, purged)
     if bases := lineage.bases(below, within):
-        needed_later = await _in_common(bases, node, asks) | lineage.of_copies(below, f"{root}/{namespace}")
+        own = {one.guid for one in bases if one.marks.get("operation") == after.operation}
+        common = await _in_common(bases, node, after.machines)
+        needed_later = own | common | lineage.of_copies(below, f"{root}/{namespace}")
         gone |= {one.guid for one in bases} - needed_later
     needed = {held.guid for point in points for held in point.data} | lineage.adopted(below)
     await lineage.free(node.datasets, within, lineage.with_origins(below, gone, needed), left)

@@ -8,7 +8,7 @@ from functools import partial
 from daemon import lineage, sending
 from daemon.change import Old
 from daemon.changing import commit, grouped, if_any, instances, names, serving, starting
-from daemon.changing.data import free_unneeded
+from daemon.changing.data import After, free_unneeded
 from daemon.migrating import SOON, Move, Plan
 from daemon.node import Node
 from daemon.primitive import Commit, Part, Step
@@ -40,7 +40,7 @@ def steps(plan: Plan, node: Node) -> list[Part]:
         *grouped([keep(move, node) for move in moves]),
         *grouped([settle(move, node) for move in moves]),
         *grouped([step for move in moves for step in forget(move, node)]),
-        *free(moves, node),
+        *free(moves, node, by),
         *if_any(change.releases, names.release(change, node)),
     ]
 
@@ -191,18 +191,19 @@ async def _forget(move: Move, dataset: str, node: Node) -> None:
             await node.datasets.destroy(one.name)
 
 
-def free(moves: Sequence[Move], node: Node) -> list[Part]:
-    """Machines keep what they have in common with another one only as long as that is the newest."""
+def free(moves: Sequence[Move], node: Node, by: str) -> list[Part]:
+    """Machines keep what they have in common with another one only as long as that is the newest. One after the other:
+    each looks at what the others have."""
     keeping = sorted({(machine, move.marks["namespace"]) for move in moves for machine in move.keeping})
-    asks = {machine for move in moves for machine in (move.way.machine, move.way.to)}
-    return grouped([
+    after = After(by, {machine for move in moves for machine in (move.way.machine, move.way.to)})
+    return [
         Step(
-            "free what nobody needs any more",
-            partial(free_unneeded, namespace, node.at(machine), asks=asks),
+            f"free what nobody needs any more on {machine}",
+            partial(free_unneeded, namespace, node.at(machine), after=after),
             machine=machine,
         )
         for machine, namespace in keeping
-    ])  # fmt: skip
+    ]
 
 
 def _taken(move: Move, dataset: str, line: list[Dataset]) -> list[Dataset]:

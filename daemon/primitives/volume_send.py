@@ -70,7 +70,7 @@ def steps(plan: Plan, node: Node) -> Sequence[Part]:
         copying.hold(move, node),
         copying.own(move, node),
         *grouped(forget(move, node)),
-        *free([move], node),
+        *free([move], node, by),
     ]
 
 
