@@ -4,7 +4,7 @@ ZFS ties a clone to the snapshot that it came from. After a commit the new gener
 generation of its volume is its ancestor; then those before it can go whenever nobody needs their snapshots.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -162,17 +162,21 @@ def passing(found: Iterable[Dataset], within: Collection[str]) -> set[str]:
 
 
 def bases(found: Iterable[Dataset], within: Collection[str]) -> list[Dataset]:
-    """The snapshots in the namespace datasets `within` that were kept because other machines have them too."""
-    return [one for one in found if "@" in one.name and one.marks.get("state") == BASE and _is_inside(one, within)]
+    """The snapshots in the namespace datasets `within` that were kept because other machines have them too, oldest
+    first: those in generations of a later epoch are newer. What was carried along has none, and is the oldest."""
+    there = list(found)
+    epochs = {one.name: int(one.marks.get("epoch", "0")) for one in there if "@" not in one.name}
+    left = (one for one in there if "@" in one.name and one.marks.get("state") == BASE and _is_inside(one, within))
+    return sorted(left, key=lambda one: (epochs.get(one.name.partition("@")[0], 0), one.order))
 
 
-def in_common(bases: Iterable[Dataset], others: Iterable[Iterable[Dataset]]) -> set[str]:
-    """The guids of those of a machine's snapshots that something may be sent since: of each volume the newest that
+def in_common(bases: Sequence[Dataset], others: Iterable[Iterable[Dataset]]) -> set[str]:
+    """The guids of those of a machine's `bases` that something may be sent since: of each volume the newest that
     another machine has too, by all that each of the `others` has."""
-    oldest_first, found = sorted(bases, key=lambda one: one.order), set[str]()
+    found = set[str]()
     for there in others:
         has = {one.guid for one in there if "@" in one.name}
-        found |= {*{volume_of(one.name): one.guid for one in oldest_first if one.guid in has}.values()}
+        found |= {*{volume_of(one.name): one.guid for one in bases if one.guid in has}.values()}
     return found
 
 

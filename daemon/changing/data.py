@@ -1,6 +1,6 @@
 """A change's data: snapshots, new generations, and what becomes of those before."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
@@ -184,7 +184,7 @@ async def free_unneeded(
     await lineage.free(node.datasets, within, lineage.with_origins(below, gone, needed), left)
 
 
-async def _in_common(bases: Collection[Dataset], node: Node, asks: Collection[str]) -> set[str]:
+async def _in_common(bases: Sequence[Dataset], node: Node, asks: Collection[str]) -> set[str]:
     """Those that something may be sent since to another machine."""
     there, has = {name for name, one in (await node.members.machines()).items() if one.state != "lost"}, []
     for name in sorted(there - {node.machine}):

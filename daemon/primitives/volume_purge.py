@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
 
 from daemon import lineage
 from daemon.belonging import unless_lost
-from daemon.changing import grouped
 from daemon.changing.data import free_unneeded
 from daemon.lineage import COPY, free, volume_of
 from daemon.node import Node
@@ -74,9 +72,7 @@ async def plan(ask: VolumePurge, node: Node, by: By) -> Plan:
     found, silent = await _found(ask, head, cannot, node)
     volume = head.volumes.get(ask.volume) if head and ask.copy else None
     pools = await _pools(node, volume.machine if volume else "")
-    copied = {at.machine: copies.needed(at.machine, [head] if head else [], pools) for at, _ in found}
-    who = [await _needed(ask, (at, one), head, copied[at.machine], node) for at, one in found]
-    others = list(dict.fromkeys(chain(*who)))
+    others = await _needing(ask, found, head, pools, node)
     hint = f"ployzctl volume snapshots {ask.namespace}/{ask.volume}"
     require(not others, "purge.needed", cannot, f"it is needed: {', '.join(others)}", hint)
     there, target = found[0]
@@ -95,16 +91,19 @@ async def plan(ask: VolumePurge, node: Node, by: By) -> Plan:
     )
 
 
-async def _needed(
-    ask: VolumePurge, found: Found, head: Head | None, copied: Mapping[str, list[str]], node: Node
+async def _needing(
+    ask: VolumePurge, found: Sequence[Found], head: Head | None, pools: Mapping[str, Sequence[Dataset]], node: Node
 ) -> list[str]:
-    """Who needs it on that machine, but for the name that is to go; `copied` are the copies that need each snapshot."""
-    there, target = found
-    below, gone = await there.datasets.below(there.datasets.root), await _gone(ask, head, there.machine, node)
-    needed = needs.merged(needs.by_points(await points_of_all(node), gone), copied)
-    if not ask.snapshot:
-        return needs.of_generation(target.name, needed, below, (), gone)
-    return [who for who in needs.of_snapshot(target, needed, below, (), gone) if who != f"the name {ask.snapshot}"]
+    """Who needs any of what is to go where that is, but for the name that goes too."""
+    points, heads, needing = await points_of_all(node), [head] if head else [], list[str]()
+    for there, target in found:
+        below, gone = await there.datasets.below(there.datasets.root), await _gone(ask, head, there.machine, node)
+        needed = needs.merged(needs.by_points(points, gone), copies.needed(there.machine, heads, pools))
+        if ask.snapshot:
+            needing += needs.of_snapshot(target, needed, below, (), gone)
+        else:
+            needing += needs.of_generation(target.name, needed, below, (), gone)
+    return [who for who in dict.fromkeys(needing) if who != f"the name {ask.snapshot}"]
 
 
 def _bases(ask: VolumePurge, machine: str, pools: Mapping[str, Sequence[Dataset]], node: Node) -> set[str]:
@@ -159,13 +158,12 @@ async def _named(name: str, ask: VolumePurge, cannot: str, node: Node) -> tuple[
     """It went along with each move and each copy of its volume. Of another life of the volume is what has its name
     alone."""
     found, silent = list[Found](), list[str]()
-    first = await require_named(name, ask.namespace, ask.volume, cannot, node)
     async for there, one in searched(ask.namespace, ask.volume, node, partial(named, name, ask.namespace, ask.volume)):
         if isinstance(one, Refused):
             silent.append(there.machine)
-        elif one.guid == first[1].guid:
+        elif not found or one.guid == found[0][1].guid:
             found.append((there, one))
-    return found or [first], silent
+    return found or [await require_named(name, ask.namespace, ask.volume, cannot, node)], silent
 
 
 async def _copy(ask: VolumePurge, cannot: str, node: Node) -> Found:
@@ -188,12 +186,13 @@ def steps(plan: Plan, node: Node) -> Sequence[Part]:
     return [
         commit(plan, f"commit the purge of {plan.what}", node),
         *(_promote(plan, heir, node.at(plan.machine)) for heir in plan.promotes),
-        *grouped([_destroying(doomed, plan, node.at(doomed.machine)) for doomed in plan.doomed]),
+        *(_destroying(doomed, plan, node.at(doomed.machine)) for doomed in plan.doomed),
         *([_forget(plan, node.at(plan.base))] if plan.bases else []),
     ]
 
 
 def _destroying(doomed: Doomed, plan: Plan, node: Node) -> Step:
+    """One machine after the other: what it frees besides depends on what the others have."""
     says = f"destroy {plan.what}" + (f" on {doomed.machine}" if len(plan.doomed) > 1 else "")
     return Step(says, partial(_destroy, doomed, plan.namespace, node), bytes=doomed.bytes, machine=doomed.machine)
 

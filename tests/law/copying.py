@@ -81,6 +81,20 @@ def what_a_copy_begins_as_outlives_what_forgets_and_what_goes_back() -> None:
         require_sound(world, "sent after a rollback, but")
 
 
+def the_next_copy_begins_before_what_a_rollback_left() -> None:
+    """The last copy is of what is kept, the current generation has only what the copy before was of."""
+    world = world_of(shop(keep=1))
+    sent(world, "m3", "op-send-1")
+    assert ask(world, shop(db=2, keep=1), "op-deploy-2") == "done"
+    sent(world, "m1", "op-send-2")
+    assert ask(world, Rollback("shop"), "op-back") == "done"
+    for number in range(3, 5):
+        assert ask(world, shop(db=number, keep=1), f"op-deploy-{number}") == "done"
+    assert ask(world, VolumePurge("shop", "data", copy="m3"), "op-purge") == "done"
+    require_sound(world, "purged a copy, but")
+    assert "" not in sent(world, "m1", "op-send-3")
+
+
 def what_a_copy_begins_as_is_not_purged_and_goes_with_the_copy() -> None:
     """A rollback leaves it in a generation that is kept."""
     world = world_of(shop(), shop(db=2))
@@ -202,6 +216,7 @@ ALL: tuple[Callable[[], None], ...] = (
     a_refresh_sends_what_changed_and_leaves_nothing_else_behind,
     each_of_two_copies_keeps_what_it_begins_as,
     what_a_copy_begins_as_outlives_what_forgets_and_what_goes_back,
+    the_next_copy_begins_before_what_a_rollback_left,
     what_a_copy_begins_as_is_not_purged_and_goes_with_the_copy,
     where_the_common_snapshot_is_gone_all_is_sent_again,
     a_move_begins_with_the_copy_that_is_there,

@@ -130,10 +130,11 @@ def in_common(iron: Iron, world: World) -> set[str]:
 
 
 def _bases(iron: Iron) -> dict[str, list[str]]:
-    """The snapshots that were left for moves, oldest first, by volume."""
+    """The snapshots that were left for moves, oldest first, by volume: by the epochs of their generations."""
     kept, found = iron.zfs.kept, dict[str, list[str]]()
     left = [name for name, one in kept.items() if "@" in name and one.marks.get("state") == BASE]
-    for name in sorted(left, key=lambda name: kept[name].number):
+    epochs = {name: int(kept[name.partition("@")[0]].marks.get("epoch", "0")) for name in left}
+    for name in sorted(left, key=lambda name: (epochs[name], kept[name].number)):
         found.setdefault(volume_of(name), []).append(name)
     return found
 
@@ -186,8 +187,8 @@ def _named_here(iron: Iron, home: Iron, namespace: str, volume: Volume) -> Itera
 
 
 def _copies(world: World, heads: list[Head]) -> list[str]:
-    """What a copy is of is on the volume's machine, so that the next one begins as that, unless a promotion took the
-    volume's line to another namespace."""
+    """Something of the volume that the machine of a copy has is on the volume's machine too: the next copy begins as
+    that, unless a promotion took the volume's line to another namespace."""
     wrongs, irons = [], {iron.name: iron for iron in world.irons()}
     volumes = {f"{ROOT}/{h.namespace}/{name}": one for h in heads for name, one in h.volumes.items()}
     for iron in irons.values():
@@ -197,10 +198,10 @@ def _copies(world: World, heads: list[Head]) -> list[str]:
             if one.marks.get("state") != COPY or not volume or volume.machine not in irons:
                 continue
             home = irons[volume.machine]
-            of = iron.zfs.kept[iron.zfs.snapshots(name)[-1]].guid
-            there = of in {kept.guid for kept in home.zfs.kept.values()}
-            if not there and not home.zfs.kept[f"{folder}/{volume.generation}"].origin:
-                wrongs.append(f"what {name} on {iron.name} is of is gone from {home.name}")
+            has = {kept.guid for at, kept in iron.zfs.kept.items() if "@" in at and volume_of(at) == folder}
+            gone = has.isdisjoint(kept.guid for kept in home.zfs.kept.values())
+            if gone and not home.zfs.kept[f"{folder}/{volume.generation}"].origin:
+                wrongs.append(f"all that {iron.name} has of {name} is gone from {home.name}")
     return wrongs
 
 

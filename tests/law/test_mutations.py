@@ -355,10 +355,10 @@ MUTATIONS = (
         "daemon/primitives/volume_purge.py",
         """        commit(plan, f"commit the purge of {plan.what}", node),
         *(_promote(plan, heir, node.at(plan.machine)) for heir in plan.promotes),
-        *grouped([_destroying(doomed, plan, node.at(doomed.machine)) for doomed in plan.doomed]),
+        *(_destroying(doomed, plan, node.at(doomed.machine)) for doomed in plan.doomed),
 """,
         """        *(_promote(plan, heir, node.at(plan.machine)) for heir in plan.promotes),
-        *grouped([_destroying(doomed, plan, node.at(doomed.machine)) for doomed in plan.doomed]),
+        *(_destroying(doomed, plan, node.at(doomed.machine)) for doomed in plan.doomed),
         commit(plan, f"commit the purge of {plan.what}", node),
 """,
         ("cut:purge a named snapshot",),
@@ -698,8 +698,8 @@ MUTATIONS = (
     Mutation(
         "purge a named snapshot where the volume is, and nowhere else",
         "daemon/primitives/volume_purge.py",
-        "        elif one.guid == first[1].guid:\n",
-        "        elif there.machine == first[0].machine:\n",
+        "        elif not found or one.guid == found[0][1].guid:\n",
+        "        elif not found:\n",
         ("what_somebody_named_goes_along_and_is_purged_wherever_it_is",),
     ),
     Mutation(
@@ -906,6 +906,13 @@ MUTATIONS = (
         ("the_newest_of_what_is_left_is_what_it_goes_on_from",),
     ),
     Mutation(
+        "take what a rollback left for newer than what it went on from",
+        "daemon/lineage.py",
+        'key=lambda one: (epochs.get(one.name.partition("@")[0], 0), one.order)',
+        "key=lambda one: one.order",
+        ("the_next_copy_begins_before_what_a_rollback_left",),
+    ),
+    Mutation(
         "free what a copy is of",
         "daemon/changing/data.py",
         "return lineage.in_common(bases, has)",
@@ -915,8 +922,8 @@ MUTATIONS = (
     Mutation(
         "purge what the next copy begins as",
         "daemon/primitives/volume_purge.py",
-        "needed = needs.merged(needs.by_points(await points_of_all(node), gone), copied)",
-        "needed = needs.by_points(await points_of_all(node), gone)",
+        "needed = needs.merged(needs.by_points(points, gone), copies.needed(there.machine, heads, pools))",
+        "needed = needs.by_points(points, gone)",
         ("what_a_copy_begins_as_is_not_purged_and_goes_with_the_copy",),
     ),
     Mutation(
