@@ -141,7 +141,7 @@ class Change(Struct, frozen=True):
     `roots` has the dataset that everything of ployz lies below, for each machine that has some of the namespace.
     `drops` are those of volumes that the next head no longer names; `forgets` the deploy points that go.
     One that `removes` the namespace leaves a tombstone instead of the head `after`, which has nothing in it; one that
-    `purges` it takes no snapshot, and frees those with the guids `dooms`: about `frees` bytes of each machine.
+    `purges` it takes no snapshot, and frees those with the guids that each machine `dooms`: about `frees` bytes there.
     `secrets` are those of which the record names another newest version from the commit on, `carries` where that comes
     from another namespace; of those that it `tidies` it forgets the versions that nothing names any more.
     """
@@ -172,7 +172,7 @@ class Change(Struct, frozen=True):
     forgets: tuple[int, ...] = ()
     removes: bool = False
     purges: bool = False
-    dooms: tuple[str, ...] = ()
+    dooms: dict[str, tuple[str, ...]] = {}
     frees: dict[str, int] = {}
     carries: tuple[Carried, ...] = ()
     secrets: dict[str, Newest] = {}

@@ -134,7 +134,7 @@ def free(change: Change, node: Node) -> Step:
     async def do() -> None:
         if change.purges:
             left = [dropped.dataset for dropped in change.drops if dropped.machine == node.machine]
-            await free_unneeded(change.after.namespace, node, change.dooms, left)
+            await free_unneeded(change.after.namespace, node, change.dooms.get(node.machine, ()), left)
         else:
             await free_unneeded(change.after.namespace, node)
 

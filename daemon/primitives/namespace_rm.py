@@ -54,9 +54,7 @@ async def plan(ask: NamespaceRm, node: Node, by: By) -> Plan:
         purges=ask.purge,
         snapshot=() if ask.purge else change.snapshot,
         frees={machine: sum(bytes.values()) for machine, bytes in held.items()} if ask.purge else {},
-        dooms=tuple(sorted([guid for machine in there for guid in await _doomed(ask.namespace, node.at(machine))]))
-        if ask.purge
-        else (),
+        dooms={machine: await _doomed(ask.namespace, node.at(machine)) for machine in there} if ask.purge else {},
         forgets=_forgets(record, points) if ask.purge else (),
         warnings=(),
         secrets={name: Newest(version, removed=True) for name, version in newest(record).items()} if ask.purge else {},
@@ -86,10 +84,11 @@ def _summed(held: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-async def _doomed(namespace: str, node: Node) -> set[str]:
-    """Chosen beforehand: once a clone is gone, nothing tells which snapshot it came from."""
+async def _doomed(namespace: str, node: Node) -> tuple[str, ...]:
+    """Chosen beforehand: once a clone is gone, nothing tells which snapshot it came from. For each machine alone: what
+    a promotion gave to this namespace here may be another one's copy there."""
     root = node.datasets.root
-    return held_by(await node.datasets.below(root), f"{root}/{namespace}")
+    return tuple(sorted(held_by(await node.datasets.below(root), f"{root}/{namespace}")))
 
 
 def steps(plan: Plan, node: Node) -> list[Part]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
-from daemon.wire import How, Refused, Rollback, VolumePurge, VolumeSend
+from daemon.wire import Branch, How, NamespaceRm, Promote, Refused, Rollback, VolumePurge, VolumeSend
 from tests.law import full_pool
 from tests.law.cases import Case
 from tests.law.law import ID, prepared, uncut
@@ -93,6 +93,21 @@ def the_next_copy_begins_before_what_a_rollback_left() -> None:
     assert ask(world, VolumePurge("shop", "data", copy="m3"), "op-purge") == "done"
     require_sound(world, "purged a copy, but")
     assert "" not in sent(world, "m1", "op-send-3")
+
+
+def a_purge_of_what_was_made_of_it_leaves_a_copy() -> None:
+    """A promotion with data gives the snapshots that a copy is of to the namespace that is promoted to."""
+    world = world_of(shop())
+    assert ask(world, Branch("shop", "pr-42"), "op-branch") == "done"
+    assert ask(world, VolumeSend("pr-42", "data", "m1"), "op-send") == "done"
+    assert ask(world, Promote("pr-42", "shop", with_data=True), "op-promote") == "done"
+    copy = f"{ROOT}/pr-42/data/op-send"
+    there = set(world.iron("m1").zfs.snapshots(copy))
+    assert ask(world, NamespaceRm("shop", purge=True), "op-purge") == "done"
+    require_sound(world, "purged what was promoted to, but")
+    assert set(world.iron("m1").zfs.snapshots(copy)) == there != set()
+    assert ask(world, NamespaceRm("pr-42", purge=True), "op-purge-too") == "done"
+    assert copy not in world.iron("m1").zfs.kept
 
 
 def what_a_copy_begins_as_is_not_purged_and_goes_with_the_copy() -> None:
@@ -217,6 +232,7 @@ ALL: tuple[Callable[[], None], ...] = (
     each_of_two_copies_keeps_what_it_begins_as,
     what_a_copy_begins_as_outlives_what_forgets_and_what_goes_back,
     the_next_copy_begins_before_what_a_rollback_left,
+    a_purge_of_what_was_made_of_it_leaves_a_copy,
     what_a_copy_begins_as_is_not_purged_and_goes_with_the_copy,
     where_the_common_snapshot_is_gone_all_is_sent_again,
     a_move_begins_with_the_copy_that_is_there,

@@ -24,7 +24,6 @@ def require_sound(world: World, otherwise: str) -> None:
         *_secrets(world, heads, points),
         *_names(world, heads),
         *_stores(world),
-        *_copies(world, heads),
         *_named(world, heads),
     ]
     anywhere = {entry.guid for iron in world.irons() for name, entry in iron.zfs.kept.items() if "@" in name}
@@ -184,25 +183,6 @@ def _named_here(iron: Iron, home: Iron, namespace: str, volume: Volume) -> Itera
         for at, one in own.items():
             if "name" in one.marks and of.items() <= one.marks.items() and one.guid not in known:
                 yield at
-
-
-def _copies(world: World, heads: list[Head]) -> list[str]:
-    """Something of the volume that the machine of a copy has is on the volume's machine too: the next copy begins as
-    that, unless a promotion took the volume's line to another namespace."""
-    wrongs, irons = [], {iron.name: iron for iron in world.irons()}
-    volumes = {f"{ROOT}/{h.namespace}/{name}": one for h in heads for name, one in h.volumes.items()}
-    for iron in irons.values():
-        for name, one in iron.zfs.kept.items():
-            folder = name.rpartition("/")[0]
-            volume = volumes.get(folder)
-            if one.marks.get("state") != COPY or not volume or volume.machine not in irons:
-                continue
-            home = irons[volume.machine]
-            has = {kept.guid for at, kept in iron.zfs.kept.items() if "@" in at and volume_of(at) == folder}
-            gone = has.isdisjoint(kept.guid for kept in home.zfs.kept.values())
-            if gone and not home.zfs.kept[f"{folder}/{volume.generation}"].origin:
-                wrongs.append(f"all that {iron.name} has of {name} is gone from {home.name}")
-    return wrongs
 
 
 def _generations(world: World) -> dict[str, Kept]:

@@ -913,6 +913,13 @@ MUTATIONS = (
         ("the_next_copy_begins_before_what_a_rollback_left",),
     ),
     Mutation(
+        "purge on all machines what one of them has of a namespace",
+        "daemon/changing/data.py",
+        "node, change.dooms.get(node.machine, ()), left)",
+        "node, {guid for each in change.dooms.values() for guid in each}, left)",
+        ("a_purge_of_what_was_made_of_it_leaves_a_copy",),
+    ),
+    Mutation(
         "free what a copy is of",
         "daemon/changing/data.py",
         "return lineage.in_common(bases, has)",
