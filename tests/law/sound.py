@@ -8,7 +8,7 @@ from daemon.contents import committed
 from daemon.lineage import ADOPTED, BASE, COPY, volume_of
 from daemon.planning.names import held
 from daemon.planning.secrets import of
-from daemon.records import Cluster, DeployPoint, Head, Invitation, Machine, Namespace, Past, Reservation, Sealed, Volume
+from daemon.records import Cluster, DeployPoint, Head, Invitation, Namespace, Past, Reservation, Sealed, Volume
 from dataplane.entry import parts
 from runtime.instance import Mount
 from tests.fakes.zfs import Kept
@@ -90,7 +90,7 @@ def _data(iron: Iron, world: World, heads: list[Head], named: set[str]) -> list[
     wrongs += [f"{name} is kept, and mounted" for name in generations - current if kept[name].mounted]
     there = {name: entry.guid for name, entry in kept.items() if "@" in name}
     needed = named & set(there.values())
-    needed |= {kept[name].guid for name in there if "name" in kept[name].marks} | _for_moves(iron, world, current)
+    needed |= {kept[name].guid for name in there if "name" in kept[name].marks} | _for_moves(iron, world)
     needed |= {kept[one.origin].guid for name, one in kept.items() if name in current and one.origin}
     holding = {name.partition("@")[0] for name, guid in there.items() if guid in needed}
     adopted = {name for name in generations if kept[name].marks.get("state") == ADOPTED}
@@ -102,19 +102,16 @@ def _data(iron: Iron, world: World, heads: list[Head], named: set[str]) -> list[
     return wrongs + _folders(kept, generations)
 
 
-def _for_moves(iron: Iron, world: World, current: set[str]) -> set[str]:
+def _for_moves(iron: Iron, world: World) -> set[str]:
     """What copies are of, also where their volume's machine has gone; what is in common; and of each volume as many
-    older ones as there are other machines, but of those that its current generation has as many as machines that have
-    gone: what became of the others' is only seen to when a deploy point is forgotten."""
+    older ones as there are other machines: what became of theirs, or of the copies of others there, is only seen to
+    with the next change that frees."""
     kept = iron.zfs.kept
     copies = [name for name, one in kept.items() if "@" not in name and one.marks.get("state") == COPY]
     found = {kept[iron.zfs.snapshots(name)[-1]].guid for name in copies} | in_common(iron, world)
-    gone = sum(one.state in ("lost", "leaving", "removed") for one in _machines(world))
     for bases in _bases(iron).values():
-        old = [name for name in bases if kept[name].guid not in found]
-        own = [name for name in old if name.partition("@")[0] in current]
-        left = [name for name in old if name not in own]
-        found |= {kept[name].guid for name in (*own[max(0, len(own) - gone) :], *left[-len(world.irons()) + 1 :])}
+        old = [kept[name].guid for name in bases if kept[name].guid not in found]
+        found |= {*old[max(0, len(old) + 1 - len(world.irons())) :]}
     return found
 
 
@@ -136,11 +133,6 @@ def _bases(iron: Iron) -> dict[str, list[str]]:
     for name in sorted(left, key=lambda name: (epochs[name], kept[name].number)):
         found.setdefault(volume_of(name), []).append(name)
     return found
-
-
-def _machines(world: World) -> list[Machine]:
-    records = [entry.value for key, entry in world.kv.entries.items() if key.startswith("machines.")]
-    return [msgspec.json.decode(value, type=Machine) for value in records]
 
 
 def _epochs(world: World) -> list[str]:
