@@ -125,14 +125,16 @@ def kept(found: Iterable[Dataset], left: Collection[str]) -> list[Dataset]:
 
 
 def held_by(found: Iterable[Dataset], within: str) -> set[str]:
-    """The guids of the snapshots that are in the namespace dataset `within`, or that something in it came from.
+    """The guids of the snapshots that are in the namespace dataset `within`, or that something in it came from, but for
+    what its own namespace has in common with another machine.
 
     Promotions move snapshots between namespaces: those that a user named are their own namespace's, wherever they are.
     """
     there = list(found)
     inside = [dataset for dataset in there if dataset.name.startswith((f"{within}/", f"{within}@"))]
-    wanted = {dataset.name for dataset in inside if "@" in dataset.name} | {dataset.origin for dataset in inside}
-    unnamed = {dataset.guid for dataset in there if dataset.name in wanted and "name" not in dataset.marks}
+    own, origins = {dataset.name for dataset in inside if "@" in dataset.name}, {dataset.origin for dataset in inside}
+    came = {dataset.name for dataset in there if dataset.name in origins and dataset.marks.get("state") != BASE}
+    unnamed = {dataset.guid for dataset in there if dataset.name in own | came and "name" not in dataset.marks}
     return unnamed | named_in(there, [within.rpartition("/")[2]])
 
 

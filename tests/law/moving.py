@@ -7,7 +7,7 @@ from functools import partial
 
 from daemon import sending
 from daemon.journal import Story
-from daemon.wire import Migrate, NamespaceRm, Rollback, VolumePurge, VolumeSend
+from daemon.wire import Migrate, NamespaceRm, Rollback, VolumePurge, VolumeRestore, VolumeSend
 from tests.fakes.zfs import Kept
 from tests.law import full_pool
 from tests.law.cases import Case
@@ -187,6 +187,18 @@ def what_two_machines_have_in_common_outlives_deploys_that_forget() -> None:
     assert {name: len(found) for name, found in generations(world).items()} == {"m1": 1, "m2": 1, "m3": 0}
 
 
+def what_two_machines_have_in_common_outlives_what_was_restored_from_it() -> None:
+    world = prepared(Case("in common", (shop(),), shop(), machines=3)).copy()
+    moved(world, "m1")
+    left = bases(world)
+    [base] = [name for name, one in world.iron("m2").zfs.kept.items() if one.marks.get("state") == "base"]
+    restore = VolumeRestore("shop", "data", base.partition("@")[2], "again", "data")
+    assert ask(world, restore, "op-restore") == "done"
+    assert ask(world, NamespaceRm("again", purge=True), "op-purge") == "done"
+    require_sound(world, "purged what was restored, but")
+    assert bases(world) == left
+
+
 def what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is() -> None:
     """On the third machine too, which had no part in what has happened since."""
     world = prepared(Case("in common no more", (shop(keep=1),), shop(), machines=3)).copy()
@@ -298,6 +310,7 @@ ALL: tuple[Callable[[], None], ...] = (
     what_a_rollback_left_goes_along,
     what_came_stays_where_its_source_has_gone,
     what_two_machines_have_in_common_outlives_deploys_that_forget,
+    what_two_machines_have_in_common_outlives_what_was_restored_from_it,
     what_is_in_common_no_more_is_freed_with_a_deploy_point_wherever_it_is,
     what_is_in_common_no_more_goes_with_the_move,
     what_was_removed_comes_back_where_it_was_last,

@@ -920,6 +920,13 @@ MUTATIONS = (
         ("a_purge_of_what_was_made_of_it_leaves_a_copy",),
     ),
     Mutation(
+        "purge what moves begin as with what was restored from it",
+        "daemon/lineage.py",
+        'if dataset.name in origins and dataset.marks.get("state") != BASE}',
+        "if dataset.name in origins}",
+        ("what_two_machines_have_in_common_outlives_what_was_restored_from_it",),
+    ),
+    Mutation(
         "free what a copy is of",
         "daemon/changing/data.py",
         "return lineage.in_common(bases, has)",
